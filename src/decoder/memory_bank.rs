@@ -1,0 +1,3 @@
+//! Stub.
+/// Stub.
+#[derive(Debug)] pub struct MemoryBank;

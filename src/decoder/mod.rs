@@ -1,0 +1,77 @@
+//! The second stage: patch tokens against a reference, to a map of anomaly.
+//!
+//! The reference is either a pair of text vectors, one for the normal and one for the abnormal object (paper, Eq. 1), or
+//! a memory bank of patches of normal images (Eq. 2).
+
+pub mod memory_bank;
+pub mod patch_text;
+pub(crate) mod upsample;
+
+use std::{fmt, sync::Arc};
+
+use burn::tensor::Tensor;
+
+use crate::{encoder::ImageFeatures, error::Result};
+
+pub use memory_bank::MemoryBank;
+pub use patch_text::PatchTextDecoder;
+
+/// Unit vectors of the normal and the abnormal object, each `[1, width]`.
+#[derive(Clone, Debug)]
+pub struct TextPair {
+    /// Mean direction of the sentences about a flawless object.
+    pub normal: Tensor<2>,
+    /// Mean direction of the sentences about a damaged object.
+    pub abnormal: Tensor<2>,
+}
+
+/// What an image is compared with.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Reference<'a> {
+    /// Two sentences' directions (paper, Eq. 1).
+    Text(&'a TextPair),
+    /// Patches of normal images (paper, Eq. 2).
+    Normals(&'a MemoryBank),
+}
+
+/// Where a decoder sees an anomaly.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Localization {
+    /// Anomaly of each pixel in `[0, 1]`, `[batch, 1, height, width]`; of one scale for all products.
+    pub map: Tensor<4>,
+    /// The same before calibration; equal to [`map`](Self::map) where there is none.
+    pub raw: Tensor<4>,
+    /// One number an image that ranks it, `[batch]`: the higher, the more anomalous.
+    pub score: Tensor<1>,
+}
+
+impl Localization {
+    /// A localization whose map needs no calibration; the score is the map's maximum.
+    pub fn from_map(map: Tensor<4>) -> Self {
+        let score = map.clone().flatten::<2>(1, 3).max_dim(1).squeeze_dim(1);
+        Self { raw: map.clone(), map, score }
+    }
+}
+
+/// Turns patch tokens and a reference into an anomaly map.
+pub trait Decoder: fmt::Debug + Send + Sync {
+    /// Localizes anomalies in a batch of images.
+    ///
+    /// # Errors
+    /// Whatever the implementation reports; features or a reference of other widths than it was made for.
+    fn localize(&self, image: &ImageFeatures, reference: Reference<'_>) -> Result<Localization>;
+}
+
+macro_rules! forward {
+    ($pointer:ident) => {
+        impl<T: Decoder + ?Sized> Decoder for $pointer<T> {
+            fn localize(&self, image: &ImageFeatures, reference: Reference<'_>) -> Result<Localization> {
+                (**self).localize(image, reference)
+            }
+        }
+    };
+}
+forward!(Box);
+forward!(Arc);
