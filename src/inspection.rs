@@ -10,9 +10,6 @@ pub struct Detection;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Inspection;
 /// Stub.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Place;
-/// Stub.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Region;
 /// Stub.

@@ -5,6 +5,7 @@ pub mod decoder;
 pub mod encoder;
 mod error;
 mod inspection;
+mod place;
 pub mod llm;
 pub mod preprocess;
 pub mod prompt_learner;
@@ -16,4 +17,5 @@ pub mod train;
 pub mod weights;
 
 pub use error::{Error, Result};
-pub use inspection::{AnomalyMap, Detection, Inspection, Place, Region, Verdict};
+pub use inspection::{AnomalyMap, Detection, Inspection, Region, Verdict};
+pub use place::Place;
