@@ -76,7 +76,7 @@ impl StateDict {
             self.tensors.iter().map(|(name, data)| (name.as_str(), data.clone().convert::<half::f16>())).collect();
         let views = halves
             .iter()
-            .map(|(name, data)| TensorView::new(Dtype::F16, data.shape.to_vec(), data.as_bytes()).map(|view| (*name, view)))
+            .map(|(name, data)| TensorView::new(Dtype::F16, data.shape().to_vec(), data.as_bytes()).map(|view| (*name, view)))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| Error::weights(&self.origin, error))?;
         safetensors::serialize(views, None).map_err(|error| Error::weights(&self.origin, error))
@@ -205,8 +205,8 @@ impl ModuleMapper for Loader {
         if transposed {
             expected.reverse();
         }
-        if data.shape.to_vec() != expected || !data.dtype.is_float() {
-            self.misfits.push(format!("{name}: expected floats {expected:?}, found {:?} {:?}", data.dtype, data.shape.to_vec()));
+        if data.shape().to_vec() != expected || !data.dtype().is_float() {
+            self.misfits.push(format!("{name}: expected floats {expected:?}, found {:?} {:?}", data.dtype(), data.shape().to_vec()));
             return param;
         }
         let tensor = Tensor::<D>::from_data(data, &param.lazy_device());
