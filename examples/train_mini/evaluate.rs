@@ -1,0 +1,87 @@
+//! How often the trained model is right about images that it has not seen.
+
+use std::{collections::BTreeSet, error::Error, fmt};
+
+use anomalygpt::{AnomalyGpt, Place, Verdict, train::dialogue_data::Facts};
+use image::DynamicImage;
+use indicatif::ProgressBar;
+
+use crate::{
+    pool::{self, PoolSize},
+    products::Product,
+};
+
+/// Marks generators that draw held-back images.
+const PURPOSE: u64 = 3;
+
+/// Counts of right answers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Score {
+    normal: [usize; 2],
+    anomalous: [usize; 2],
+    places: [usize; 2],
+    sentences: [usize; 2],
+}
+
+impl Score {
+    fn add(&mut self, places: &[Place], verdict: Verdict, answer: &str) {
+        let anomalous = !places.is_empty();
+        let right = verdict == if anomalous { Verdict::Anomalous } else { Verdict::Normal };
+        let count = |counts: &mut [usize; 2], right: bool| {
+            counts[0] += usize::from(right);
+            counts[1] += 1;
+        };
+        count(if anomalous { &mut self.anomalous } else { &mut self.normal }, right);
+        if let [place] = places {
+            count(&mut self.places, said(answer) == BTreeSet::from([*place]));
+        }
+        count(&mut self.sentences, answer == Facts { object: "", places }.presence());
+    }
+}
+
+/// The places that an answer names.
+fn said(answer: &str) -> BTreeSet<Place> {
+    let mut rest = answer.to_owned();
+    let mut names = Place::ALL;
+    names.sort_by_key(|place| std::cmp::Reverse(place.name().len()));
+    let mut found = BTreeSet::new();
+    for place in names {
+        if rest.contains(place.name()) {
+            rest = rest.replace(place.name(), "");
+            found.insert(place);
+        }
+    }
+    found
+}
+
+impl fmt::Display for Score {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let share = |[right, all]: [usize; 2]| format!("{:.1} % of {all}", 100.0 * right as f64 / all.max(1) as f64);
+        let verdicts = [self.normal[0] + self.anomalous[0], self.normal[1] + self.anomalous[1]];
+        write!(formatter, "verdicts right {} (normal {}, anomalous {}); ", share(verdicts), share(self.normal), share(self.anomalous))?;
+        write!(formatter, "place right {} with one anomaly; whole sentence right {}", share(self.places), share(self.sentences))
+    }
+}
+
+/// Inspects held-back images of the lines, against text and against normal images.
+pub fn evaluate(model: &AnomalyGpt, products: &[Product], size: PoolSize, seed: u64) -> Result<[Score; 2], Box<dyn Error>> {
+    let mut scores = [Score::default(); 2];
+    let bar = ProgressBar::new((size.lines * size.images) as u64);
+    for line in 0..size.lines {
+        let mut rng = pool::rng(seed, PURPOSE, line as u64);
+        let product = &products[line % products.len()];
+        let normals: Vec<DynamicImage> = pool::draw_normals(product, &mut rng).into_iter().map(DynamicImage::ImageRgb8).collect();
+        let with_normals = model.clone().with_normals(&normals)?;
+        for index in 0..size.images {
+            let drawn = pool::draw(product, products, index % 2 == 1, &mut rng)?;
+            let image = DynamicImage::ImageRgb8(drawn.image);
+            for (model, score) in [model, &with_normals].into_iter().zip(&mut scores) {
+                let inspection = model.inspect(&image, Some(product.name()))?;
+                score.add(&drawn.places, inspection.verdict, &inspection.answer);
+            }
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    Ok(scores)
+}

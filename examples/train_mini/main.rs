@@ -1,0 +1,158 @@
+//! Rebuilds the embedded model from images that it draws, and measures it on images that it has not seen.
+//!
+//! `cargo run --release --features train --example train_mini -- --help`
+#![allow(clippy::print_stdout)]
+
+mod batches;
+mod evaluate;
+mod photographs;
+mod pool;
+mod products;
+mod textures;
+mod vocabulary;
+
+use std::{error::Error, fs, path::PathBuf, time::Instant};
+
+use anomalygpt::{
+    AnomalyGpt, default_device,
+    encoder::EfficientNetEncoder,
+    pretrained::{Mini, MiniConfig, mini_trunk},
+    text::Tokenizer,
+    train::{Stages, StepReport, Trainer, TrainerConfig, dialogue_data},
+    weights::StateDict,
+};
+use burn::{module::Module, tensor::Device};
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressStyle};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use pool::{Pool, PoolSize};
+use products::Product;
+
+/// Styles of each kind of product that are trained on.
+const STYLES: u64 = 6;
+/// Steps between checkpoints.
+const CHECKPOINT_EVERY: usize = 200;
+/// Dialogues that the tokenizer is trained on.
+const CORPUS: usize = 20_000;
+
+/// Train the embedded model from nothing but its image trunk.
+#[derive(Debug, Parser)]
+#[command(name = "train_mini")]
+struct Arguments {
+    /// Everything random follows from it.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// Folder for the model's files and checkpoints.
+    #[arg(long, default_value = "target/train_mini")]
+    out: PathBuf,
+    /// Optimizer steps.
+    #[arg(long, default_value_t = 2400)]
+    steps: usize,
+    /// A run of a minute that shows that everything works; its model is of no use.
+    #[arg(long)]
+    smoke: bool,
+    /// Go on from the last checkpoint in the folder.
+    #[arg(long)]
+    resume: bool,
+}
+
+/// Sizes of a run.
+struct Plan {
+    training: PoolSize,
+    held_back: PoolSize,
+    steps: usize,
+}
+
+impl Plan {
+    fn of(arguments: &Arguments, kinds: usize) -> Self {
+        if arguments.smoke {
+            let training = PoolSize { lines: kinds, images: 2 };
+            return Self { training, held_back: PoolSize { lines: 4, images: 2 }, steps: 12 };
+        }
+        let training = PoolSize { lines: kinds * STYLES as usize, images: 24 };
+        Self { training, held_back: PoolSize { lines: kinds, images: 8 }, steps: arguments.steps }
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments = Arguments::parse();
+    let started = Instant::now();
+    let clock = |what: &str| println!("[{:5.0} s] {what}", started.elapsed().as_secs_f64());
+    fs::create_dir_all(&arguments.out)?;
+    let device = default_device()?;
+
+    let tokenizer_bytes = vocabulary::train(corpus(arguments.seed)).map_err(|error| error.to_string())?;
+    let tokenizer = vocabulary::load(&tokenizer_bytes)?;
+    let config = MiniConfig::sized_for(tokenizer.vocabulary());
+    clock(&format!("tokenizer of {} tokens", tokenizer.vocabulary()));
+
+    let products = lines(STYLES, 0);
+    let plan = Plan::of(&arguments, Product::KINDS);
+    let encoder = EfficientNetEncoder::new(mini_trunk(&device)?, config.text_tower.init(&device), tokenizer.clone());
+    let pool = Pool::fill(&products, plan.training, &encoder, &config.training_decoder().init(&device), &device, arguments.seed)?;
+    clock(&format!("{} images drawn and encoded", pool.items.len()));
+
+    let stages = train(&arguments, &plan, &config, &pool, &tokenizer)?;
+    let bytes = StateDict::of(&stages, "the trained stages").to_safetensors_f16()?;
+    fs::write(arguments.out.join("stages.safetensors"), &bytes)?;
+    fs::write(arguments.out.join("tokenizer.json"), &tokenizer_bytes)?;
+    clock(&format!("{} steps; {} bytes of weights in {}", plan.steps, bytes.len(), arguments.out.display()));
+
+    let model = AnomalyGpt::from_mini(Mini::from_bytes(mini_trunk(&device)?, &tokenizer_bytes, &bytes, &device)?, &device)?;
+    for (what, products) in [("lines of the training", &products), ("lines that it has not seen", &lines(1, STYLES))] {
+        let [text, normals] = evaluate::evaluate(&model, products, plan.held_back, arguments.seed)?;
+        clock(&format!("held-back images of {what}"));
+        println!("  against text:          {text}");
+        println!("  against normal images: {normals}");
+    }
+    Ok(())
+}
+
+/// Product lines of each kind, `styles` each, from the style numbered `first` on.
+fn lines(styles: u64, first: u64) -> Vec<Product> {
+    (first..first + styles).flat_map(|style| (0..Product::KINDS).map(move |kind| Product::new(kind, style))).collect()
+}
+
+/// Everything that is said in training, many times over.
+fn corpus(seed: u64) -> impl Iterator<Item = String> + Send {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let products = lines(1, 0);
+    (0..CORPUS).flat_map(move |index| dialogue_data::corpus(&mut rng, products[index % products.len()].name()))
+}
+
+fn train(arguments: &Arguments, plan: &Plan, config: &MiniConfig, pool: &Pool, tokenizer: &Tokenizer) -> Result<Stages, Box<dyn Error>> {
+    let device: Device = default_device()?.autodiff();
+    device.seed(arguments.seed);
+    let stages = Stages {
+        text_tower: config.text_tower.init(&device),
+        decoder: config.training_decoder().init(&device),
+        prompt_learner: config.prompt_learner.init(&device),
+        llm: config.llm.init(&device),
+    };
+    let settings = TrainerConfig::new(plan.steps, plan.steps / 10).with_learning_rate(2e-3);
+    let checkpoint = arguments.out.join("checkpoint");
+    let mut trainer = if arguments.resume { Trainer::resume(stages, settings, &checkpoint)? } else { Trainer::new(stages, settings)? };
+    let bar = ProgressBar::new(plan.steps as u64).with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {eta} left  {msg}")?);
+    while !trainer.is_finished() {
+        let report = trainer.step(|stages, number| {
+            let batch = batches::batch(pool, plan.training.images, number, tokenizer, &device, arguments.seed);
+            stages.losses(&batch.map_err(|error| anomalygpt::Error::component("batch", error.to_string()))?, tokenizer)
+        })?;
+        bar.set_position(report.step as u64);
+        bar.set_message(message(&report));
+        if report.step % CHECKPOINT_EVERY == 0 || trainer.is_finished() {
+            trainer.save(&checkpoint)?;
+            bar.suspend(|| println!("step {:5}: {}", report.step, message(&report)));
+        }
+    }
+    bar.finish_and_clear();
+    Ok(trainer.module().valid())
+}
+
+fn message(report: &StepReport) -> String {
+    let losses = report.losses;
+    let (answer, focal, dice) = (losses.cross_entropy, losses.focal, losses.dice);
+    format!("loss {:.3} (answer {answer:.3}, focal {focal:.3}, dice {dice:.3}), tokens right {:.1} %", losses.total(), 100.0 * losses.token_accuracy)
+}

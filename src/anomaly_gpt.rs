@@ -1,0 +1,190 @@
+//! The four stages wired together.
+
+mod builder;
+mod normals;
+
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    sync::{Arc, RwLock},
+};
+
+use burn::tensor::{Device, Tensor};
+use image::{DynamicImage, RgbImage};
+
+use crate::{
+    decoder::{Decoder, Localization, MemoryBank, PatchTextDecoder, Reference, TextPair},
+    encoder::{EfficientNetEncoder, Encoder, ImageFeatures},
+    error::{Error, Result},
+    inspection::{AnomalyMap, Detection, Inspection, Verdict, regions},
+    llm::{GenerateOptions, Llama, Llm, Segment},
+    preprocess::{self, Covered},
+    prompt_learner::{ConvPromptLearner, PromptEmbeddings, PromptLearner},
+    text::{descriptions, dialogue, ensemble},
+};
+
+pub use builder::AnomalyGptBuilder;
+
+/// Calibrated maps are made so that this parts normal from anomalous.
+const REGION_THRESHOLD: f32 = 0.5;
+
+/// Text pairs that are kept; more objects than these in one program is rare, and encoding again is cheap.
+const CACHED_TEXT_PAIRS: usize = 256;
+
+/// An inspector of photographs: the paper's four stages, and perhaps a memory bank of normal images.
+///
+/// All methods take `&self`; one model serves many threads.
+#[derive(Clone, Debug)]
+pub struct AnomalyGpt<E = EfficientNetEncoder, D = PatchTextDecoder, P = ConvPromptLearner, L = Llama> {
+    encoder: E,
+    decoder: D,
+    prompt_learner: P,
+    llm: L,
+    device: Device,
+    normals: Option<Arc<MemoryBank>>,
+    text_pairs: Arc<RwLock<BTreeMap<String, TextPair>>>,
+    templates: &'static [&'static str],
+    generate: GenerateOptions,
+}
+
+impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
+    /// Inspects a photograph: score, map, regions, verdict, and the answer to "Is there any anomaly in the image?".
+    ///
+    /// `description` says what is seen ("a metal nut"), or how it should be; an unknown object works, and so does none.
+    ///
+    /// # Errors
+    /// An image too small to inspect, a description that is too long, or what a stage reports.
+    pub fn inspect(&self, image: &DynamicImage, description: Option<&str>) -> Result<Inspection> {
+        self.ask(image, description, dialogue::QUESTION)
+    }
+
+    /// Inspects a photograph, and answers a question of one's own instead of the standard one.
+    ///
+    /// The verdict is still that on the standard question.
+    ///
+    /// # Errors
+    /// As [`inspect`](Self::inspect); a question that is too long.
+    pub fn ask(&self, image: &DynamicImage, description: Option<&str>, question: &str) -> Result<Inspection> {
+        self.ask_streaming(image, description, question, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// As [`ask`](Self::ask); `on_text` gets the answer piece by piece and can break it off.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub fn ask_streaming(
+        &self,
+        image: &DynamicImage,
+        description: Option<&str>,
+        question: &str,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Inspection> {
+        let description = descriptions::checked(description)?;
+        let seen = self.see(image)?;
+        let localization = self.localize(&seen.features, description)?;
+        let prompt = self.prompt_learner.prompt(&seen.features, localization.map.clone())?;
+        let detection = self.detection(&seen, localization)?;
+        let probability = self.probability(&self.segments(&prompt, description, dialogue::QUESTION)?)?;
+        let answer = self.llm.generate(&self.segments(&prompt, description, question)?, &self.generate, on_text)?;
+        Ok(Inspection::new(detection, answer, Verdict::from_probability(probability), probability))
+    }
+
+    /// Score, map and regions without the language model.
+    ///
+    /// # Errors
+    /// As [`inspect`](Self::inspect).
+    pub fn detect(&self, image: &DynamicImage, description: Option<&str>) -> Result<Detection> {
+        let description = descriptions::checked(description)?;
+        let seen = self.see(image)?;
+        let localization = self.localize(&seen.features, description)?;
+        self.detection(&seen, localization)
+    }
+
+    /// The memory bank, where the model compares with normal images.
+    pub fn normals(&self) -> Option<&MemoryBank> {
+        self.normals.as_deref()
+    }
+
+    /// Where the tensors live.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn see(&self, image: &DynamicImage) -> Result<Seen> {
+        let rgb = preprocess::to_rgb(image);
+        let (width, height) = rgb.dimensions();
+        let preprocess = self.encoder.preprocess();
+        let covered = preprocess.covered(width, height);
+        let features = self.encode(&[preprocess.resize(&rgb)?])?;
+        Ok(Seen { features, covered, width, height })
+    }
+
+    fn encode(&self, resized: &[RgbImage]) -> Result<ImageFeatures> {
+        let images = self.encoder.preprocess().to_tensor(resized, &self.device)?;
+        self.encoder.encode_images(images)
+    }
+
+    fn localize(&self, features: &ImageFeatures, description: Option<&str>) -> Result<Localization> {
+        match &self.normals {
+            Some(bank) => self.decoder.localize(features, Reference::Normals(bank)),
+            None => {
+                let object = descriptions::object_of(description);
+                self.decoder.localize(features, Reference::Text(&self.text_pair(&object)?))
+            }
+        }
+    }
+
+    fn text_pair(&self, object: &str) -> Result<TextPair> {
+        let poisoned = |_| Error::component("text pair cache", "a thread that held it panicked");
+        if let Some(pair) = self.text_pairs.read().map_err(poisoned)?.get(object) {
+            return Ok(pair.clone());
+        }
+        let pair = TextPair { normal: self.direction(&ensemble::normal(object, self.templates))?, abnormal: self.direction(&ensemble::abnormal(object, self.templates))? };
+        let mut cache = self.text_pairs.write().map_err(|_| Error::component("text pair cache", "a thread that held it panicked"))?;
+        if cache.len() >= CACHED_TEXT_PAIRS {
+            cache.clear();
+        }
+        cache.insert(object.to_owned(), pair.clone());
+        Ok(pair)
+    }
+
+    fn direction(&self, sentences: &[String]) -> Result<Tensor<2>> {
+        let sentences: Vec<&str> = sentences.iter().map(String::as_str).collect();
+        Ok(ensemble::direction(self.encoder.encode_texts(&sentences)?))
+    }
+
+    fn segments(&self, prompt: &PromptEmbeddings, description: Option<&str>, question: &str) -> Result<Vec<Segment<'static>>> {
+        dialogue::segments(prompt, description, question, &[])
+    }
+
+    fn probability(&self, prompt: &[Segment<'_>]) -> Result<f32> {
+        let scores = self.llm.log_likelihood(prompt, &[dialogue::YES, dialogue::NO])?;
+        match scores[..] {
+            [yes, no] => Ok(1.0 / (1.0 + (no - yes).exp())),
+            _ => Err(Error::component("language model", format!("{} log-likelihoods for 2 continuations", scores.len()))),
+        }
+    }
+
+    fn detection(&self, seen: &Seen, localization: Localization) -> Result<Detection> {
+        let raw = host_map(localization.raw)?;
+        let map = host_map(localization.map)?.place_into(seen.covered, seen.width, seen.height);
+        let score = localization.score.into_data().convert::<f32>().to_vec::<f32>().map_err(|error| Error::component("decoder", format!("{error:?}")))?;
+        let score = score.first().copied().ok_or_else(|| Error::component("decoder", "gave no score"))?;
+        let regions = regions(&map, REGION_THRESHOLD);
+        Ok(Detection::new(score, map, raw, regions))
+    }
+}
+
+/// An image after the first stage.
+struct Seen {
+    features: ImageFeatures,
+    covered: Covered,
+    width: u32,
+    height: u32,
+}
+
+fn host_map(map: Tensor<4>) -> Result<AnomalyMap> {
+    let [_, _, height, width] = map.dims();
+    let values = map.into_data().convert::<f32>().to_vec::<f32>().map_err(|error| Error::component("decoder", format!("{error:?}")))?;
+    AnomalyMap::new(width as u32, height as u32, values)
+}

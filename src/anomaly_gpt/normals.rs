@@ -1,0 +1,53 @@
+//! A memory bank from a few photographs of normal parts.
+
+use std::sync::Arc;
+
+use image::{DynamicImage, RgbImage, imageops};
+
+use super::AnomalyGpt;
+use crate::{
+    decoder::{Decoder, MemoryBank, MemoryBankOptions},
+    encoder::{Encoder, ImageFeatures},
+    error::{Error, Result},
+    llm::Llm,
+    preprocess,
+    prompt_learner::PromptLearner,
+};
+
+impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
+    /// Compares with photographs of normal parts from now on, instead of with text.
+    ///
+    /// They may be of any size, and one is enough; the bank is encoded and calibrated once, here.
+    ///
+    /// # Errors
+    /// [`Error::NoNormals`] for none; an image too small to inspect; what the encoder reports.
+    pub fn with_normals(self, normals: &[DynamicImage]) -> Result<Self> {
+        self.with_normals_and(normals, &MemoryBankOptions::default())
+    }
+
+    /// As [`with_normals`](Self::with_normals), with a bank of one's own making.
+    ///
+    /// # Errors
+    /// As [`with_normals`](Self::with_normals).
+    pub fn with_normals_and(mut self, normals: &[DynamicImage], options: &MemoryBankOptions) -> Result<Self> {
+        if normals.is_empty() {
+            return Err(Error::NoNormals);
+        }
+        let resize = |image: &DynamicImage| self.encoder.preprocess().resize(&preprocess::to_rgb(image));
+        let resized = normals.iter().map(resize).collect::<Result<Vec<_>>>()?;
+        let views = resized.iter().map(|image| self.encode_each(&flips(image))).collect::<Result<Vec<_>>>()?;
+        self.normals = Some(Arc::new(MemoryBank::new(&views, options)?));
+        Ok(self)
+    }
+
+    fn encode_each(&self, images: &[RgbImage]) -> Result<Vec<ImageFeatures>> {
+        images.iter().map(|image| self.encode(std::slice::from_ref(image))).collect()
+    }
+}
+
+/// An image and its mirror images.
+fn flips(image: &RgbImage) -> [RgbImage; 4] {
+    let (across, down) = (imageops::flip_horizontal(image), imageops::flip_vertical(image));
+    let both = imageops::flip_vertical(&across);
+    [image.clone(), across, down, both]
+}
