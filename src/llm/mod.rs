@@ -30,7 +30,7 @@ pub struct GenerateOptions {
     pub max_new_tokens: usize,
     /// 0 takes the likeliest token; above, logits are divided by it and a token is drawn.
     pub temperature: f32,
-    /// A token is drawn from the likeliest ones that together have this probability, in `(0, 1]`.
+    /// A token is drawn from the likeliest ones that together have this probability, in `[0, 1]`; at least one always stays.
     pub top_p: f32,
     /// Seed of the draw.
     pub seed: u64,
@@ -68,10 +68,16 @@ pub trait Llm: fmt::Debug + Send + Sync {
     /// Continues `prompt` and returns the answer, without the stop string and without white space around it.
     ///
     /// `on_text` gets the answer piece by piece as it grows, and can break it off; the pieces joined are the answer so far.
+    /// An answer ends at the latest where the context does.
     ///
     /// # Errors
-    /// Whatever the implementation reports; a prompt that exceeds its context.
-    fn generate(&self, prompt: &[Segment<'_>], options: &GenerateOptions, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<String>;
+    /// Whatever the implementation reports; options out of range; a prompt that exceeds its context.
+    fn generate(
+        &self,
+        prompt: &[Segment<'_>],
+        options: &GenerateOptions,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<String>;
 
     /// Log-probability of each continuation's tokens after `prompt`, summed over them.
     ///
@@ -86,7 +92,12 @@ macro_rules! forward {
             fn width(&self) -> usize {
                 (**self).width()
             }
-            fn generate(&self, prompt: &[Segment<'_>], options: &GenerateOptions, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<String> {
+            fn generate(
+                &self,
+                prompt: &[Segment<'_>],
+                options: &GenerateOptions,
+                on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+            ) -> Result<String> {
                 (**self).generate(prompt, options, on_text)
             }
             fn log_likelihood(&self, prompt: &[Segment<'_>], continuations: &[&str]) -> Result<Vec<f32>> {

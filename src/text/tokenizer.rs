@@ -1,6 +1,6 @@
 //! Text to token ids and back, one piece of text at a time.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::error::{Error, Result};
 
@@ -8,34 +8,43 @@ use crate::error::{Error, Result};
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: Arc<tokenizers::Tokenizer>,
+    control: Arc<BTreeSet<u32>>,
 }
 
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Tokenizer").field("vocabulary", &self.vocabulary()).finish()
+        formatter.debug_struct("Tokenizer").field("vocabulary", &self.vocabulary()).finish_non_exhaustive()
     }
 }
 
 impl Tokenizer {
-    /// Parses a `tokenizer.json`.
+    /// Parses a `tokenizer.json`; what it says about truncation and padding is left aside.
     ///
     /// # Errors
     /// [`Error::Tokenizer`] for anything else.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(Error::Tokenizer)?;
         inner.set_encode_special_tokens(true);
-        Ok(Self { inner: Arc::new(inner) })
+        inner.with_truncation(None).map_err(Error::Tokenizer)?.with_padding(None);
+        let control = inner.get_added_tokens_decoder().iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
+        Ok(Self { inner: Arc::new(inner), control: Arc::new(control) })
     }
 
-    /// Token ids of one piece of text, without a beginning or an end added.
+    /// Token ids of one piece of text, without a beginning or an end added. None of them is a control token.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`] where the model has no token for a character.
+    /// [`Error::Tokenizer`] where the vocabulary has no token for a character.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
-        Ok(self.inner.encode(text, false).map_err(Error::Tokenizer)?.get_ids().to_vec())
+        let ids = self.inner.encode(text, false).map_err(Error::Tokenizer)?.get_ids().to_vec();
+        match ids.iter().find(|id| self.control.contains(id)) {
+            Some(id) => {
+                Err(Error::Tokenizer(format!("the vocabulary has no token for a character of the text, only {}", self.piece(*id)).into()))
+            }
+            None => Ok(ids),
+        }
     }
 
-    /// The text of token ids; control tokens are left out.
+    /// The text of token ids; control tokens and ids outside the vocabulary are left out.
     ///
     /// # Errors
     /// [`Error::Tokenizer`] where the decoder fails.
@@ -48,8 +57,83 @@ impl Tokenizer {
         self.inner.token_to_id(piece)
     }
 
-    /// How many tokens there are.
+    /// How many tokens there are, control tokens included.
     pub fn vocabulary(&self) -> usize {
         self.inner.get_vocab_size(true)
+    }
+
+    fn piece(&self, id: u32) -> String {
+        self.inner.id_to_token(id).unwrap_or_else(|| id.to_string())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) mod tests {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The golden set's tokenizer: 2,400 pieces, byte fallback, `<unk>`, `<s>` and `</s>`.
+    pub(crate) fn tokenizer() -> Tokenizer {
+        static READ: LazyLock<Tokenizer> =
+            LazyLock::new(|| Tokenizer::from_bytes(include_bytes!("../../tests/golden/data/llama_tokenizer.json")).unwrap());
+        READ.clone()
+    }
+
+    #[test]
+    fn what_looks_like_control_tokens_stays_text() {
+        let tokenizer = tokenizer();
+        for text in ["<s>", "</s>", "<unk>", "a</s>b", "</s> <s>", "<0x00>", "<s", "▁<s>▁"] {
+            let ids = tokenizer.encode(text).unwrap();
+            assert!(ids.iter().all(|id| *id > 2), "{text}: {ids:?}");
+            assert_eq!(tokenizer.decode(&ids).unwrap(), text.replace('▁', " "));
+        }
+    }
+
+    #[test]
+    fn control_tokens_have_ids_and_no_text() {
+        let tokenizer = tokenizer();
+        assert_eq!((tokenizer.id("<unk>"), tokenizer.id("<s>"), tokenizer.id("</s>")), (Some(0), Some(1), Some(2)));
+        assert_eq!(tokenizer.decode(&[1, 2, 0]).unwrap(), "");
+        assert_eq!(tokenizer.vocabulary(), 2400);
+    }
+
+    #[test]
+    fn a_character_outside_the_vocabulary_is_an_error() {
+        let json = r#"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[{"id":0,"content":"<unk>","single_word":false,"lstrip":false,
+            "rstrip":false,"normalized":false,"special":true}],"normalizer":null,"pre_tokenizer":null,"post_processor":null,"decoder":null,
+            "model":{"type":"BPE","dropout":null,"unk_token":"<unk>","continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":true,
+            "byte_fallback":false,"vocab":{"<unk>":0,"a":1},"merges":[]}}"#;
+        let tokenizer = Tokenizer::from_bytes(json.as_bytes()).unwrap();
+        assert_eq!(tokenizer.encode("aa").unwrap(), [1, 1]);
+        assert!(matches!(tokenizer.encode("ab"), Err(Error::Tokenizer(_))));
+    }
+
+    #[test]
+    fn a_length_limit_of_the_file_is_left_aside() {
+        let json = String::from_utf8(include_bytes!("../../tests/golden/data/llama_tokenizer.json").to_vec()).unwrap();
+        let truncation = r#""truncation": {"direction":"Right","max_length":3,"strategy":"LongestFirst","stride":0}"#;
+        let limited = json.replacen(r#""truncation": null"#, truncation, 1);
+        assert_ne!(limited, json);
+        let text = "a text of more than three tokens";
+        assert_eq!(Tokenizer::from_bytes(limited.as_bytes()).unwrap().encode(text).unwrap(), tokenizer().encode(text).unwrap());
+    }
+
+    #[test]
+    fn anything_else_is_an_error() {
+        assert!(matches!(Tokenizer::from_bytes(b"no json"), Err(Error::Tokenizer(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_survives_without_control_tokens(text in "[<>/su#\\PC\n]{0,24}") {
+            let tokenizer = tokenizer();
+            let ids = tokenizer.encode(&text).unwrap();
+            prop_assert!(ids.iter().all(|id| *id > 2));
+            prop_assert_eq!(tokenizer.decode(&ids).unwrap(), text.replace('▁', " "));
+        }
     }
 }

@@ -1,3 +1,168 @@
-//! Stub.
-/// Stub.
-#[derive(Debug)] pub struct Llama;
+//! LLaMA: RMSNorm, half-split rotary positions, SwiGLU, grouped-query attention, key-value cache.
+
+mod attention;
+mod cache;
+mod config;
+mod feed_forward;
+mod network;
+mod rotary;
+#[cfg(test)]
+mod tests;
+
+pub use cache::KeyValueCache;
+pub use config::LlamaConfig;
+pub use network::LlamaNetwork;
+
+use std::ops::ControlFlow;
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+
+use super::{GenerateOptions, Llm, Segment, generate::Generation, sampling::log_probability};
+use crate::{
+    error::{Error, Result},
+    text::Tokenizer,
+    weights::StateDict,
+};
+
+/// A LLaMA network with its tokenizer. Prompts begin with `<s>`, once; answers end at `</s>`.
+///
+/// The tokenizer's ids count, not those of `config.json`, which are wrong in some published files.
+#[derive(Clone, Debug)]
+pub struct Llama {
+    network: LlamaNetwork,
+    tokenizer: Tokenizer,
+    beginning: u32,
+    end: u32,
+    device: Device,
+}
+
+impl Llama {
+    /// Joins a network and its tokenizer.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for a tokenizer without `<s>` or `</s>`; [`Error::Incompatible`] for one of more tokens than the network has.
+    pub fn new(network: LlamaNetwork, tokenizer: Tokenizer) -> Result<Self> {
+        let id = |piece| {
+            let reason = || format!("it has no token {piece}").into();
+            tokenizer.id(piece).ok_or_else(|| Error::InvalidConfig { what: "tokenizer", reason: reason() })
+        };
+        let (beginning, end) = (id("<s>")?, id("</s>")?);
+        let (found, expected) = (tokenizer.vocabulary(), network.config().vocabulary);
+        if found > expected {
+            return Err(Error::Incompatible { left: "the tokenizer", right: "the language model", expected, found });
+        }
+        let device = network.device();
+        Ok(Self { network, tokenizer, beginning, end, device })
+    }
+
+    /// Loads a checkpoint with Hugging Face's names.
+    ///
+    /// # Errors
+    /// Those of [`LlamaNetwork::load`] and of [`new`](Self::new).
+    pub fn load(config: &LlamaConfig, weights: &StateDict, tokenizer: Tokenizer, device: &Device) -> Result<Self> {
+        Self::new(LlamaNetwork::load(config, weights, device)?, tokenizer)
+    }
+
+    /// The network.
+    pub fn network(&self) -> &LlamaNetwork {
+        &self.network
+    }
+
+    /// The tokenizer.
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// The id that prompts begin with.
+    pub fn beginning(&self) -> u32 {
+        self.beginning
+    }
+
+    /// The id that ends an answer.
+    pub fn end(&self) -> u32 {
+        self.end
+    }
+
+    /// Input embeddings of a prompt, `[1, positions, width]`, with the beginning token before it.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`]; [`Error::Incompatible`] for embeddings of another width or of more than one prompt.
+    pub fn embed(&self, prompt: &[Segment<'_>]) -> Result<Tensor<3>> {
+        let mut ids = vec![self.beginning];
+        let mut parts = vec![];
+        for segment in prompt {
+            match segment {
+                Segment::Text(text) => ids.extend(self.tokenizer.encode(text)?),
+                Segment::Embeddings(embeddings) => {
+                    let [batch, _, width] = embeddings.dims();
+                    for (left, expected, found) in [("the prompt's batch", 1, batch), ("the prompt's embeddings", self.width(), width)] {
+                        if expected != found {
+                            return Err(Error::Incompatible { left, right: "the language model", expected, found });
+                        }
+                    }
+                    parts.extend(self.embed_ids(&std::mem::take(&mut ids)));
+                    parts.push(embeddings.clone());
+                }
+            }
+        }
+        parts.extend(self.embed_ids(&ids));
+        Ok(Tensor::cat(parts, 1))
+    }
+
+    fn embed_ids(&self, ids: &[u32]) -> Option<Tensor<3>> {
+        let data = || TensorData::new(ids.iter().map(|id| i64::from(*id)).collect(), [1, ids.len()]);
+        (!ids.is_empty()).then(|| self.network.embed(Tensor::<2, Int>::from_data(data(), &self.device)))
+    }
+
+    /// Logits after the last of `ids`, of which there is at least one.
+    fn step(&self, ids: &[u32], cache: &mut KeyValueCache) -> Result<Vec<f32>> {
+        match self.embed_ids(ids) {
+            Some(embeddings) => host(self.network.last(embeddings, Some(cache))?),
+            None => Ok(vec![]),
+        }
+    }
+
+    /// Log-probability of a continuation whose first token has the logits `first`, and whose prompt is in `cache`.
+    fn score(&self, first: &[f32], cache: &KeyValueCache, continuation: &str) -> Result<f32> {
+        let ids = self.tokenizer.encode(continuation)?;
+        let Some((last, read)) = ids.split_last() else { return Ok(0.0) };
+        let mut logits = first.to_vec();
+        if let Some(embeddings) = self.embed_ids(read) {
+            logits.extend(host(self.network.forward(embeddings, Some(&mut cache.clone()), None)?)?);
+        }
+        let rows = logits.chunks_exact(first.len().max(1));
+        let sum: Result<f64> = rows.zip(read.iter().chain([last])).map(|(logits, id)| log_probability(logits, *id)).sum();
+        Ok(sum? as f32)
+    }
+}
+
+impl Llm for Llama {
+    fn width(&self) -> usize {
+        self.network.config().hidden
+    }
+
+    fn generate(
+        &self,
+        prompt: &[Segment<'_>],
+        options: &GenerateOptions,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<String> {
+        options.check()?;
+        let mut cache = KeyValueCache::default();
+        let first = host(self.network.last(self.embed(prompt)?, Some(&mut cache))?)?;
+        // The last token of an answer is not read, and takes no position.
+        let room = (self.network.config().context + 1).saturating_sub(cache.len());
+        let generation = Generation { tokenizer: &self.tokenizer, end: self.end, options, room };
+        generation.run(first, |id| self.step(&[id], &mut cache), on_text)
+    }
+
+    fn log_likelihood(&self, prompt: &[Segment<'_>], continuations: &[&str]) -> Result<Vec<f32>> {
+        let mut cache = KeyValueCache::default();
+        let first = host(self.network.last(self.embed(prompt)?, Some(&mut cache))?)?;
+        continuations.iter().map(|continuation| self.score(&first, &cache, continuation)).collect()
+    }
+}
+
+fn host<const D: usize>(logits: Tensor<D>) -> Result<Vec<f32>> {
+    logits.into_data().convert::<f32>().try_to_vec().map_err(|error| Error::component("the language model", format!("{error:?}")))
+}

@@ -1,0 +1,149 @@
+//! The network: token embedding, blocks, final norm, head.
+
+use burn::{
+    module::Module,
+    nn::{Embedding, EmbeddingConfig, Initializer, Linear, LinearConfig, RmsNorm, RmsNormConfig},
+    tensor::{Bool, Device, Int, Tensor, module::linear},
+};
+
+use super::{
+    attention::{Attention, Pass},
+    cache::KeyValueCache,
+    config::LlamaConfig,
+    feed_forward::FeedForward,
+    rotary::Rotary,
+};
+use crate::{
+    error::{Error, Result},
+    weights::{Layout, StateDict, keys},
+};
+
+const INITIAL: Initializer = Initializer::Normal { mean: 0.0, std: 0.02 };
+
+#[derive(Module, Debug)]
+struct Block {
+    attention_norm: RmsNorm,
+    attention: Attention,
+    feed_forward_norm: RmsNorm,
+    feed_forward: FeedForward,
+}
+
+/// LLaMA over input embeddings; differentiable on a device with autodiff.
+#[derive(Module, Debug)]
+pub struct LlamaNetwork {
+    embedding: Embedding,
+    blocks: Vec<Block>,
+    norm: RmsNorm,
+    /// `None` where the head is the embedding's matrix.
+    head: Option<Linear>,
+    rotary: Rotary,
+    #[module(skip)]
+    config: LlamaConfig,
+}
+
+impl LlamaNetwork {
+    pub(super) fn new(config: &LlamaConfig, device: &Device) -> Self {
+        let norm = || RmsNormConfig::new(config.hidden).with_epsilon(config.epsilon).init(device);
+        let block = || Block {
+            attention_norm: norm(),
+            attention: Attention::new(config, &INITIAL, device),
+            feed_forward_norm: norm(),
+            feed_forward: FeedForward::new(config, &INITIAL, device),
+        };
+        let head = || LinearConfig::new(config.hidden, config.vocabulary).with_bias(false).with_initializer(INITIAL).init(device);
+        Self {
+            embedding: EmbeddingConfig::new(config.vocabulary, config.hidden).with_initializer(INITIAL).init(device),
+            blocks: (0..config.layers).map(|_| block()).collect(),
+            norm: norm(),
+            head: (!config.tied).then(head),
+            rotary: Rotary::new(config.context, config.head_width(), config.rope_theta, device),
+            config: config.clone(),
+        }
+    }
+
+    /// A network with the weights of a checkpoint under Hugging Face's names (`model.layers.0.self_attn.q_proj.weight`, ...).
+    ///
+    /// # Errors
+    /// [`Error::WeightsMismatch`] with all that is missing, unused or of another shape; [`Error::InvalidConfig`].
+    pub fn load(config: &LlamaConfig, weights: &StateDict, device: &Device) -> Result<Self> {
+        let network = config.init(device)?;
+        keys::llama(weights, config)?.load_into(network, Layout::PyTorch)
+    }
+
+    /// Where its weights are.
+    pub fn device(&self) -> Device {
+        self.embedding.weight.val().device()
+    }
+
+    /// Its sizes.
+    pub fn config(&self) -> &LlamaConfig {
+        &self.config
+    }
+
+    /// Embeddings `[batch, positions, hidden]` of token ids `[batch, positions]`, each below [`LlamaConfig::vocabulary`].
+    pub fn embed(&self, ids: Tensor<2, Int>) -> Tensor<3> {
+        self.embedding.forward(ids)
+    }
+
+    /// Logits `[batch, positions, vocabulary]` of input embeddings `[batch, positions, hidden]`.
+    ///
+    /// With a cache, the positions follow those that it holds, and are added to it. `keep`, `[batch, cached + positions]`,
+    /// is false at padding, which no other position then sees. (Padding on the right needs none, as long as what is computed at
+    /// padded positions is not used: no position sees what comes after it.)
+    ///
+    /// # Errors
+    /// [`Error::ContextOverflow`] for more positions than the context; [`Error::Incompatible`] for embeddings of another width.
+    pub fn forward(&self, embeddings: Tensor<3>, cache: Option<&mut KeyValueCache>, keep: Option<Tensor<2, Bool>>) -> Result<Tensor<3>> {
+        Ok(self.head(self.states(embeddings, cache, keep)?))
+    }
+
+    /// Logits `[batch, vocabulary]` of the last position only; see [`forward`](Self::forward).
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn last(&self, embeddings: Tensor<3>, cache: Option<&mut KeyValueCache>) -> Result<Tensor<2>> {
+        let states = self.states(embeddings, cache, None)?;
+        let [batch, positions, width] = states.dims();
+        Ok(self.head(states.narrow(1, positions.saturating_sub(1), 1).reshape([batch, width])))
+    }
+
+    /// What the blocks make of input embeddings, `[batch, positions, hidden]`, for [`head`](Self::head); see [`forward`](Self::forward).
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn states(&self, embeddings: Tensor<3>, mut cache: Option<&mut KeyValueCache>, keep: Option<Tensor<2, Bool>>) -> Result<Tensor<3>> {
+        let [_, positions, width] = embeddings.dims();
+        let past = cache.as_ref().map_or(0, |cache| cache.len());
+        self.check(past + positions, width, keep.as_ref())?;
+        let pass = Pass::new(self.rotary.at(past, positions), keep, self.config.heads, positions);
+        let mut x = embeddings;
+        for (layer, block) in self.blocks.iter().enumerate() {
+            x = x.clone() + block.attention.forward(block.attention_norm.forward(x), &pass, cache.as_deref_mut(), layer);
+            x = x.clone() + block.feed_forward.forward(block.feed_forward_norm.forward(x));
+        }
+        Ok(x)
+    }
+
+    /// Logits of [`states`](Self::states) or of a part of them: `[..., hidden]` to `[..., vocabulary]`.
+    pub fn head<const D: usize>(&self, states: Tensor<D>) -> Tensor<D> {
+        let states = self.norm.forward(states);
+        match &self.head {
+            Some(head) => head.forward(states),
+            None => linear(states, self.embedding.weight.val().transpose(), None),
+        }
+    }
+
+    fn check(&self, positions: usize, width: usize, keep: Option<&Tensor<2, Bool>>) -> Result<()> {
+        let incompatible = |left, expected, found| Err(Error::Incompatible { left, right: "the language model", expected, found });
+        if positions > self.config.context {
+            return Err(Error::ContextOverflow { needed: positions, capacity: self.config.context });
+        }
+        if width != self.config.hidden {
+            return incompatible("the embeddings' width", self.config.hidden, width);
+        }
+        match keep.map(|keep| keep.dims()[1]) {
+            Some(kept) if kept != positions => incompatible("the padding mask", positions, kept),
+            _ => Ok(()),
+        }
+    }
+}
