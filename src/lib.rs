@@ -5,8 +5,8 @@ pub mod decoder;
 pub mod encoder;
 mod error;
 mod inspection;
-mod place;
 pub mod llm;
+mod place;
 pub mod preprocess;
 pub mod prompt_learner;
 #[cfg(feature = "train")]
@@ -17,5 +17,5 @@ pub mod train;
 pub mod weights;
 
 pub use error::{Error, Result};
-pub use inspection::{AnomalyMap, Detection, Inspection, Region, Verdict};
+pub use inspection::{AnomalyMap, Detection, Inspection, Region, Verdict, regions};
 pub use place::Place;
