@@ -1,6 +1,11 @@
 //! One error type for the whole crate: it says who is at fault and where.
 
-use std::{borrow::Cow, error::Error as StdError, io, path::PathBuf};
+use std::{
+    borrow::Cow,
+    error::Error as StdError,
+    io,
+    path::{Path, PathBuf},
+};
 
 /// What can go wrong anywhere in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -30,8 +35,10 @@ pub enum Error {
         source: image::ImageError,
     },
     /// An image has a size that can't be inspected.
-    #[error("an image of {width}x{height} pixels {reason}")]
+    #[error("{}an image of {width}x{height} pixels {reason}", file_prefix(path.as_deref()))]
     ImageSize {
+        /// The file, where the image comes from one.
+        path: Option<PathBuf>,
         /// Pixels across.
         width: u32,
         /// Pixels down.
@@ -138,7 +145,24 @@ impl Error {
         Self::Io { path: path.into(), source }
     }
 
+    /// An image in memory whose size can't be inspected.
+    pub(crate) fn image_size(size: (u32, u32), reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::ImageSize { path: None, width: size.0, height: size.1, reason: reason.into() }
+    }
+
+    /// The same error, naming the file that the image comes from.
+    pub(crate) fn in_file(self, file: &Path) -> Self {
+        match self {
+            Self::ImageSize { width, height, reason, .. } => Self::ImageSize { path: Some(file.into()), width, height, reason },
+            other => other,
+        }
+    }
+
     pub(crate) fn weights(origin: impl Into<String>, source: impl Into<BoxError>) -> Self {
         Self::Weights { origin: origin.into(), source: source.into() }
     }
+}
+
+fn file_prefix(path: Option<&Path>) -> String {
+    path.map(|path| format!("{}: ", path.display())).unwrap_or_default()
 }

@@ -70,5 +70,5 @@ pub mod weights;
 pub use anomaly_gpt::{AnomalyGpt, AnomalyGptBuilder};
 pub use device::default_device;
 pub use error::{Error, Result};
-pub use inspection::{AnomalyMap, Detection, Inspection, Region, Verdict};
+pub use inspection::{AnomalyMap, Detection, Inspection, Region, Verdict, regions};
 pub use place::Place;
