@@ -1,5 +1,7 @@
 //! Named host tensors, and strict loading of them into modules: what is missing, unused or misshapen is one typed error.
 
+pub mod keys;
+
 use std::{
     collections::BTreeMap,
     fs,

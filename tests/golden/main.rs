@@ -1,2 +1,7 @@
 //! Parity with the PyTorch reference, on the part of the golden set `tiny-a` that `make_subset.py` cuts out.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+mod decoder;
+mod loss;
+mod prompt_learner;
+mod support;
