@@ -11,12 +11,15 @@ use std::{fmt, sync::Arc};
 
 use burn::tensor::Tensor;
 
-use crate::{encoder::ImageFeatures, error::Result};
+use crate::{
+    encoder::ImageFeatures,
+    error::{Error, Result},
+};
 
-pub use memory_bank::MemoryBank;
-pub use patch_text::PatchTextDecoder;
+pub use memory_bank::{MemoryBank, MemoryBankOptions};
+pub use patch_text::{PatchTextDecoder, PatchTextDecoderConfig};
 
-/// Unit vectors of the normal and the abnormal object, each `[1, width]`.
+/// Unit vectors of the normal and the abnormal object, each `[1, width]`, or `[batch, width]` with a text for each image.
 #[derive(Clone, Debug)]
 pub struct TextPair {
     /// Mean direction of the sentences about a flawless object.
@@ -62,6 +65,23 @@ pub trait Decoder: fmt::Debug + Send + Sync {
     /// # Errors
     /// Whatever the implementation reports; features or a reference of other widths than it was made for.
     fn localize(&self, image: &ImageFeatures, reference: Reference<'_>) -> Result<Localization>;
+}
+
+/// Size of the batch, once the number of taps, their widths and their grid are found to be right.
+fn check_features(image: &ImageFeatures, widths: &[usize]) -> Result<usize> {
+    let fits = |expected, found| match expected == found {
+        true => Ok(()),
+        false => Err(Error::Incompatible { left: "the image encoder", right: "the decoder", expected, found }),
+    };
+    let batch = image.patch_tokens.first().map_or(0, |tokens| tokens.dims()[0]);
+    fits(widths.len(), image.patch_tokens.len())?;
+    for (tokens, &width) in image.patch_tokens.iter().zip(widths) {
+        let [images, patches, found] = tokens.dims();
+        fits(width, found)?;
+        fits(batch, images)?;
+        fits(image.grid[0] * image.grid[1], patches)?;
+    }
+    Ok(batch)
 }
 
 macro_rules! forward {

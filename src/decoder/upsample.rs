@@ -1,1 +1,170 @@
-//! Stub.
+//! Resampling of maps as two products with fixed matrices.
+//!
+//! Burn's own interpolation has no gradient on GPU backends; matrix products have one everywhere. The matrices hold a
+//! few thousand numbers, and making them costs less than a lookup would save.
+
+use burn::tensor::{Tensor, TensorData};
+
+/// Bilinear resampling of `[batch, channels, rows, columns]` to `size` (rows, columns), where the corners' centres stay
+/// in place (`align_corners` in PyTorch).
+pub(crate) fn align_corners(maps: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+    resample(maps, size, align_corners_weights)
+}
+
+/// Bilinear resampling of `[batch, channels, rows, columns]` to `size` (rows, columns) over pixels' areas; when it
+/// shrinks, each new pixel is an average of all that it covers, so that nothing small gets lost.
+pub(crate) fn antialiased(maps: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+    resample(maps, size, antialiased_weights)
+}
+
+/// Average of each cell of `[batch, rows * columns, width]` with its neighbours in a square of `side` cells; cells
+/// outside of the grid don't count.
+pub(crate) fn average_neighbours(tokens: Tensor<3>, grid: [usize; 2], side: usize) -> Tensor<3> {
+    let [batch, _, width] = tokens.dims();
+    let [rows, columns] = grid;
+    let (device, dtype) = (tokens.device(), tokens.dtype());
+    let down = Tensor::<3>::from_data(TensorData::new(box_weights(rows, side), [1, rows, rows]), (&device, dtype));
+    let across = Tensor::<3>::from_data(TensorData::new(box_weights(columns, side), [1, columns, columns]), (&device, dtype));
+    let tokens = down.matmul(tokens.reshape([batch, rows, columns * width]));
+    across.matmul(tokens.reshape([batch * rows, columns, width])).reshape([batch, rows * columns, width])
+}
+
+/// `weights` makes the matrix `[from, to]` of one axis.
+fn resample(maps: Tensor<4>, size: [usize; 2], weights: fn(usize, usize) -> Vec<f32>) -> Tensor<4> {
+    let [batch, channels, rows, columns] = maps.dims();
+    if [rows, columns] == size {
+        return maps;
+    }
+    let (device, dtype) = (maps.device(), maps.dtype());
+    let across = Tensor::<2>::from_data(TensorData::new(weights(columns, size[1]), [columns, size[1]]), (&device, dtype));
+    let down = Tensor::<2>::from_data(TensorData::new(weights(rows, size[0]), [rows, size[0]]), (&device, dtype));
+    let wide = maps.reshape([batch * channels * rows, columns]).matmul(across);
+    let tall = down.transpose().unsqueeze::<3>().matmul(wide.reshape([batch * channels, rows, size[1]]));
+    tall.reshape([batch, channels, size[0], size[1]])
+}
+
+fn align_corners_weights(from: usize, to: usize) -> Vec<f32> {
+    let mut weights = vec![0.0; from * to];
+    let scale = if to > 1 { (from - 1) as f32 / (to - 1) as f32 } else { 0.0 };
+    for target in 0..to {
+        let position = target as f32 * scale;
+        let below = (position as usize).min(from - 1);
+        let above = (below + 1).min(from - 1);
+        let share = position - below as f32;
+        weights[below * to + target] += 1.0 - share;
+        weights[above * to + target] += share;
+    }
+    weights
+}
+
+/// A triangle over the source, as wide as one source pixel or one target pixel, whichever is larger.
+fn antialiased_weights(from: usize, to: usize) -> Vec<f32> {
+    let mut weights = vec![0.0; from * to];
+    let scale = from as f32 / to as f32;
+    let support = scale.max(1.0);
+    for target in 0..to {
+        let centre = (target as f32 + 0.5) * scale;
+        let covered = ((centre - support).max(0.0) as usize)..((centre + support).ceil() as usize).min(from);
+        let triangle = |source: usize| (1.0 - ((source as f32 + 0.5 - centre) / support).abs()).max(0.0);
+        let sum: f32 = covered.clone().map(triangle).sum();
+        for source in covered {
+            weights[source * to + target] = triangle(source) / sum;
+        }
+    }
+    weights
+}
+
+fn box_weights(count: usize, side: usize) -> Vec<f32> {
+    let reach = side / 2;
+    let mut weights = vec![0.0; count * count];
+    for target in 0..count {
+        let covered = target.saturating_sub(reach)..(target + reach + 1).min(count);
+        for source in covered.clone() {
+            weights[target * count + source] = 1.0 / covered.len() as f32;
+        }
+    }
+    weights
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use burn::tensor::{
+        Device, Distribution,
+        module::interpolate,
+        ops::{InterpolateMode, InterpolateOptions},
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Sums of a few products of numbers near 1 in another order.
+    const ROUNDING: f32 = 2e-6;
+
+    fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+        tensor.into_data().try_to_vec().unwrap()
+    }
+
+    fn furthest<const D: usize>(left: Tensor<D>, right: Tensor<D>) -> f32 {
+        (left - right).abs().max().into_scalar()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn align_corners_is_what_burn_interpolates(from in [2usize..9, 2usize..9], to in [1usize..40, 1usize..40]) {
+            let maps = Tensor::<4>::random([2, 3, from[0], from[1]], Distribution::Uniform(0.0, 1.0), &Device::default());
+            let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_align_corners(true).with_output_size(to);
+            prop_assert!(furthest(align_corners(maps.clone(), to), interpolate(maps, options)) < ROUNDING);
+        }
+
+        #[test]
+        fn a_flat_map_stays_flat(from in [1usize..9, 1usize..9], to in [1usize..40, 1usize..40]) {
+            let flat = |size: [usize; 2]| Tensor::<4>::ones([1, 1, size[0], size[1]], &Device::default());
+            prop_assert!(furthest(align_corners(flat(from), to), flat(to)) < ROUNDING);
+            prop_assert!(furthest(antialiased(flat(from), to), flat(to)) < ROUNDING);
+        }
+
+        #[test]
+        fn shrinking_keeps_the_mean(factor in 1usize..6, size in 1usize..8) {
+            let maps = Tensor::<4>::random([1, 1, size * factor, size * factor], Distribution::Uniform(0.0, 1.0), &Device::default());
+            let mirrored = Tensor::cat(vec![maps.clone(), maps.flip([2])], 2);
+            let shrunk = antialiased(mirrored.clone(), [2 * size, size]);
+            // The border's triangles are cut, so the mean is kept up to the border's share.
+            prop_assert!(furthest(shrunk.mean(), mirrored.mean()) < 0.5 / size as f32 + ROUNDING);
+        }
+    }
+
+    #[test]
+    fn enlarging_over_areas_is_half_pixel_bilinear() {
+        let maps = Tensor::<4>::from_data([[[[0.0f32, 4.0]]]], &Device::default());
+        assert_eq!(values(antialiased(maps, [1, 4])), [0.0, 1.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn a_point_survives_shrinking() {
+        let mut point = vec![0.0f32; 900 * 900];
+        point[450 * 900 + 451] = 1.0;
+        let maps = Tensor::<4>::from_data(TensorData::new(point, [1, 1, 900, 900]), &Device::default());
+        assert!(values(antialiased(maps, [224, 224])).into_iter().fold(0.0, f32::max) > 0.02);
+    }
+
+    #[test]
+    fn neighbours_are_averaged_inside_of_the_grid() {
+        let tokens = Tensor::<3>::from_data([[[9.0f32], [0.0], [0.0], [0.0], [0.0], [18.0]]], &Device::default());
+        let averaged = values(average_neighbours(tokens, [2, 3], 3));
+        for (found, expected) in averaged.into_iter().zip([2.25, 4.5, 4.5, 2.25, 4.5, 4.5]) {
+            assert!((found - expected).abs() < ROUNDING, "{found} {expected}");
+        }
+    }
+
+    #[cfg(feature = "train")]
+    #[test]
+    fn gradients_pass() {
+        let maps = Tensor::<4>::ones([1, 1, 4, 5], &Device::default().autodiff()).require_grad();
+        let gradients = align_corners(maps.clone(), [8, 9]).sum().backward();
+        let gradient: f32 = maps.grad(&gradients).unwrap().sum().into_scalar();
+        assert!((gradient - 72.0).abs() < 1e-3, "{gradient}");
+    }
+}

@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 
 use crate::{encoder::ImageFeatures, error::Result};
 
-pub use conv::ConvPromptLearner;
+pub use conv::{ConvPromptLearner, ConvPromptLearnerConfig};
 
 /// Embeddings for the language model, both `[batch, positions, width]`.
 #[derive(Clone, Debug)]

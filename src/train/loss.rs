@@ -1,1 +1,148 @@
-//! Stub.
+//! The losses of the paper (Eq. 3 to 6), in the form of the authors' code.
+//!
+//! Pixel losses take probabilities, not logits, and every tap has its own: they are summed over taps. Focal loss smooths
+//! the target by 1e-5 and has no class weight; dice loss adds 1 above and below, an image at a time. (The authors' dice
+//! loss loses the batch axis at a batch of one image and then works row by row; this one does not.)
+
+use burn::tensor::{Int, Tensor, activation::log_softmax};
+
+/// Target of a position that is not supervised.
+pub const IGNORED: i64 = -100;
+
+/// Smoothing of the focal loss's targets and probabilities.
+const SMOOTHING: f32 = 1e-5;
+
+/// Factors of the parts of Eq. 6; all are 1 in the paper.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct LossWeights {
+    /// Factor of the token cross-entropy (alpha).
+    pub tokens: f32,
+    /// Factor of the focal loss (beta).
+    pub focal: f32,
+    /// Factor of the dice loss (delta).
+    pub dice: f32,
+}
+
+impl Default for LossWeights {
+    fn default() -> Self {
+        Self { tokens: 1.0, focal: 1.0, dice: 1.0 }
+    }
+}
+
+/// Losses of the decoder's maps, one a tap.
+#[derive(Clone, Debug)]
+pub struct PixelLoss {
+    /// Focal loss, `[taps]`.
+    pub focal: Tensor<1>,
+    /// Dice loss, `[taps]`.
+    pub dice: Tensor<1>,
+}
+
+impl PixelLoss {
+    /// Losses of `probabilities` of being abnormal, `[batch, taps, height, width]`, against a `mask`
+    /// `[batch, 1, height, width]` of zeros and ones.
+    pub fn new(probabilities: Tensor<4>, mask: Tensor<4>) -> Self {
+        Self { focal: focal(probabilities.clone(), mask.clone()), dice: dice(probabilities, mask) }
+    }
+}
+
+/// Focal loss with gamma 2 (Eq. 4) of `probabilities` of being abnormal, `[batch, taps, height, width]`, against a `mask`
+/// `[batch, 1, height, width]` of zeros and ones; the mean over images and pixels, `[taps]` (`focal_loss` of the reference).
+pub fn focal(probabilities: Tensor<4>, mask: Tensor<4>) -> Tensor<1> {
+    let abnormal = mask.clone().clamp(SMOOTHING, 1.0 - SMOOTHING);
+    let normal = (1.0f32 - mask).clamp(SMOOTHING, 1.0 - SMOOTHING);
+    let right = (abnormal - normal.clone()) * probabilities + normal + SMOOTHING;
+    let loss = (1.0f32 - right.clone()).square() * -right.log();
+    loss.mean_dims(&[0, 2, 3]).flatten(0, 3)
+}
+
+/// Dice loss (Eq. 5) of `probabilities` of being abnormal, `[batch, taps, height, width]`, against a `mask`
+/// `[batch, 1, height, width]` of zeros and ones; the mean over images, `[taps]` (`dice_loss` of the reference).
+pub fn dice(probabilities: Tensor<4>, mask: Tensor<4>) -> Tensor<1> {
+    let sum = |values: Tensor<4>| values.sum_dims(&[2, 3]);
+    let overlap = sum(probabilities.clone() * mask.clone());
+    let share = (overlap * 2.0 + 1.0) / (sum(probabilities) + sum(mask) + 1.0);
+    (1.0f32 - share.mean_dim(0)).flatten(0, 3)
+}
+
+/// Cross-entropy (Eq. 3) of `logits` `[batch, positions, vocabulary]` with the `targets` `[batch, positions]`: each position
+/// predicts the next one's target. The mean over all supervised positions of the batch, `[1]`; 0 where there is none.
+pub fn token_cross_entropy(logits: Tensor<3>, targets: Tensor<2, Int>) -> Tensor<1> {
+    let (logits, targets) = shifted(logits, targets);
+    let ignored = targets.clone().equal_elem(IGNORED);
+    let supervised = ignored.clone().bool_not().float().sum().clamp_min(1.0);
+    let known = targets.mask_fill(ignored.clone(), 0).unsqueeze_dim(2);
+    let log_probability = log_softmax(logits, 2).gather(2, known).squeeze_dim::<2>(2);
+    -log_probability.mask_fill(ignored, 0.0).sum() / supervised
+}
+
+/// Share in `[0, 1]` of the supervised positions whose most probable token is the target, `[1]`; 0 where there is none.
+/// Shapes as for [`token_cross_entropy`].
+pub fn token_accuracy(logits: Tensor<3>, targets: Tensor<2, Int>) -> Tensor<1> {
+    let (logits, targets) = shifted(logits, targets);
+    let supervised = targets.clone().not_equal_elem(IGNORED).float().sum().clamp_min(1.0);
+    // An ignored target is no token's id, so it never matches.
+    logits.argmax(2).squeeze_dim::<2>(2).equal(targets).float().sum() / supervised
+}
+
+/// The whole loss, `[1]` (Eq. 6); images without a mask have no pixel loss.
+pub fn total(tokens: Tensor<1>, pixels: Option<PixelLoss>, weights: LossWeights) -> Tensor<1> {
+    let tokens = tokens * weights.tokens;
+    match pixels {
+        Some(PixelLoss { focal, dice }) => tokens + focal.sum() * weights.focal + dice.sum() * weights.dice,
+        None => tokens,
+    }
+}
+
+/// Logits of all positions but the last, and targets of all but the first.
+fn shifted(logits: Tensor<3>, targets: Tensor<2, Int>) -> (Tensor<3>, Tensor<2, Int>) {
+    let positions = targets.dims()[1];
+    let before = positions.saturating_sub(1);
+    (logits.narrow(1, 0, before), targets.narrow(1, positions - before, before))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    fn number(tensor: Tensor<1>) -> f32 {
+        tensor.into_scalar()
+    }
+
+    #[test]
+    fn a_right_map_costs_next_to_nothing_and_a_wrong_one_much() {
+        let device = Device::default().autodiff();
+        let mask = Tensor::<4>::from_data([[[[0.0f32, 1.0, 1.0, 0.0]]]], &device);
+        let right = PixelLoss::new(mask.clone(), mask.clone());
+        let wrong = PixelLoss::new(1.0 - mask.clone(), mask);
+        assert!(number(right.focal) < 1e-6 && number(right.dice).abs() < 1e-6);
+        assert!(number(wrong.focal) > 10.0 && (number(wrong.dice) - 0.8).abs() < 1e-6);
+    }
+
+    #[test]
+    fn ignored_positions_count_for_nothing() {
+        let device = Device::default().autodiff();
+        let logits = Tensor::<3>::from_data([[[0.0f32, 0.0, 9.0], [2.0, 0.0, 0.0], [0.0, 5.0, 0.0]]], &device);
+        let loss = |targets: [i64; 3]| number(token_cross_entropy(logits.clone(), Tensor::from_data([targets], &device)));
+        assert!((loss([IGNORED, 2, IGNORED]) - (1.0 + 2.0 * (-9.0f32).exp()).ln()).abs() < 1e-6);
+        assert_eq!(loss([1, IGNORED, IGNORED]), 0.0);
+        let accuracy = |targets: [i64; 3]| number(token_accuracy(logits.clone(), Tensor::from_data([targets], &device)));
+        assert_eq!(accuracy([IGNORED, 2, 1]), 0.5);
+        assert_eq!(accuracy([IGNORED, 2, IGNORED]), 1.0);
+        assert_eq!(accuracy([IGNORED; 3]), 0.0);
+    }
+
+    #[test]
+    fn the_total_is_weighted() {
+        let device = Device::default();
+        let ones = || Tensor::<1>::ones([4], &device);
+        let pixels = PixelLoss { focal: ones(), dice: ones() };
+        let weights = LossWeights { tokens: 2.0, focal: 3.0, dice: 0.5 };
+        assert_eq!(number(total(Tensor::ones([1], &device), Some(pixels), weights)), 16.0);
+        assert_eq!(number(total(Tensor::ones([1], &device), None, weights)), 2.0);
+    }
+}

@@ -1,6 +1,10 @@
 //! Parity with the PyTorch reference, on the part of the golden set `tiny-a` that `make_subset.py` cuts out.
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
+mod decoder;
 mod llm;
+#[cfg(feature = "train")]
+mod loss;
 mod preprocess;
+mod prompt_learner;
 mod support;

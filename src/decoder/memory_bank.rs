@@ -1,3 +1,0 @@
-//! Stub.
-/// Stub.
-#[derive(Debug)] pub struct MemoryBank;

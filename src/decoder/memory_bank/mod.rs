@@ -1,0 +1,246 @@
+//! Patches of normal images, and how far a patch is from the nearest of them (paper, Eq. 2).
+//!
+//! The raw map is the reference's `few_shot_map`: tokens as the encoder gives them, cosine to every patch of the bank,
+//! maximum, mean over layers, upsampling of the similarity with aligned corners, one minus that.
+//!
+//! Beyond the paper: normal images may bring further views of themselves (flipped ones, say), a bank that grows too large
+//! is thinned, and the map is calibrated on the normal images, so that a good product's map is dark and the prompt learner
+//! sees the same scale for all products. [`MemoryBankOptions::original`] switches all of this off.
+
+mod calibration;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::{
+    Localization, check_features,
+    upsample::{align_corners, average_neighbours},
+};
+use crate::{
+    encoder::ImageFeatures,
+    error::{Error, Result},
+};
+
+pub use calibration::CalibrationOptions;
+
+use calibration::Calibration;
+
+/// Least norm of a token, as in the reference.
+const LEAST_NORM: f32 = 1e-8;
+
+/// How a [`MemoryBank`] is built and read.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct MemoryBankOptions {
+    /// Each token is averaged over a square of so many patches around it; odd, and 1 for the tokens as they are.
+    pub neighbourhood: usize,
+    /// Most patches that a tap keeps; of more, an even selection. `None` keeps all.
+    pub maximum_rows: Option<usize>,
+    /// How the raw map is brought to one scale for all products; `None` leaves it as it is.
+    pub calibration: Option<CalibrationOptions>,
+    /// How one number comes of the raw map.
+    pub score: ScoreRule,
+}
+
+/// How one number an image comes of its raw map.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ScoreRule {
+    /// The largest value, as in the paper.
+    Maximum,
+    /// The mean of this share of the pixels, in `(0, 1]`, the largest of them.
+    MeanOfLargest(f32),
+}
+
+impl Default for MemoryBankOptions {
+    fn default() -> Self {
+        Self { neighbourhood: 1, maximum_rows: Some(2048), calibration: Some(CalibrationOptions::default()), score: ScoreRule::Maximum }
+    }
+}
+
+impl MemoryBankOptions {
+    /// The paper's memory bank: every patch, no averaging, no calibration, the map's maximum as the score.
+    pub fn original() -> Self {
+        Self { neighbourhood: 1, maximum_rows: None, calibration: None, score: ScoreRule::Maximum }
+    }
+
+    fn check(&self) -> Result<()> {
+        let invalid = |what, reason: &'static str| Err(Error::InvalidConfig { what, reason: reason.into() });
+        if self.neighbourhood.is_multiple_of(2) {
+            return invalid("neighbourhood", "it must be odd");
+        }
+        if self.maximum_rows == Some(0) {
+            return invalid("maximum_rows", "it must be at least 1");
+        }
+        if let ScoreRule::MeanOfLargest(share) = self.score
+            && !(share > 0.0 && share <= 1.0)
+        {
+            return invalid("score", "the share of the pixels must be above 0 and at most 1");
+        }
+        self.calibration.as_ref().map_or(Ok(()), CalibrationOptions::check)
+    }
+}
+
+/// Patches of normal images of one product, unit vectors by tap.
+#[derive(Clone, Debug)]
+pub struct MemoryBank {
+    /// One a tap, `[width, rows]`.
+    taps: Vec<Tensor<2>>,
+    /// Where each image's rows end, the same for all taps.
+    ends: Vec<usize>,
+    calibration: Option<Calibration>,
+    options: MemoryBankOptions,
+}
+
+impl MemoryBank {
+    /// A bank of `normals`: for each image its views, of which the first is the image itself, as one or more batches.
+    /// Images, and views of one image, may have different grids.
+    ///
+    /// The calibration compares each image with the rest of them, all of its views left out. For a single image it
+    /// compares the `probes` with the bank: views of that image that are not in the bank (slightly turned or moved
+    /// ones). Without probes, it compares each patch of the image with those of the same image that are not near it,
+    /// which is right for textures and careful for objects.
+    ///
+    /// # Errors
+    /// [`Error::NoNormals`] for no image or an image without views, [`Error::NotFinite`] for features that are not
+    /// numbers, [`Error::Incompatible`] for features of different widths, [`Error::InvalidConfig`] for options out of
+    /// their range.
+    pub fn new(normals: &[Vec<ImageFeatures>], probes: &[ImageFeatures], options: MemoryBankOptions) -> Result<Self> {
+        options.check()?;
+        let first = normals.first().and_then(|views| views.first()).ok_or(Error::NoNormals)?;
+        let widths: Vec<usize> = first.patch_tokens.iter().map(|tokens| tokens.dims()[2]).collect();
+        for view in normals.iter().flatten().chain(probes) {
+            check_features(view, &widths)?;
+            check_finite(view)?;
+        }
+        let mut bank = Self { taps: vec![], ends: vec![], calibration: None, options };
+        bank.fill(normals, &first.embedding.device())?;
+        if let Some(wanted) = bank.options.calibration.clone() {
+            bank.calibration = Some(calibration::calibrate(&bank, normals, probes, &wanted)?);
+        }
+        Ok(bank)
+    }
+
+    /// Number of patches that an image is compared with, by each tap.
+    pub fn rows(&self) -> usize {
+        self.ends.last().copied().unwrap_or(0)
+    }
+
+    /// Widths of the taps.
+    pub fn tap_widths(&self) -> Vec<usize> {
+        self.taps.iter().map(|tap| tap.dims()[0]).collect()
+    }
+
+    /// Localizes what the bank does not know, in maps of `size` (height, width).
+    ///
+    /// # Errors
+    /// [`Error::Incompatible`] for features of other widths than the bank's.
+    pub fn localize(&self, image: &ImageFeatures, size: [usize; 2]) -> Result<Localization> {
+        let batch = check_features(image, &self.tap_widths())?;
+        let [rows, columns] = image.grid;
+        let similarity = self.similarity(image).reshape([batch, 1, rows, columns]);
+        let raw = 1.0f32 - align_corners(similarity, size);
+        let map = self.calibration.as_ref().map_or_else(|| raw.clone(), |calibration| calibration.apply(raw.clone()));
+        Ok(Localization { score: score(raw.clone(), self.options.score), map, raw })
+    }
+
+    /// Cosine to the nearest row, mean over taps, `[batch * patches]`.
+    fn similarity(&self, image: &ImageFeatures) -> Tensor<1> {
+        let nearest = |(tokens, tap): (Tensor<2>, &Tensor<2>)| tokens.matmul(tap.clone()).max_dim(1);
+        mean(self.tokens(image).into_iter().zip(&self.taps).map(nearest))
+    }
+
+    /// One a tap, `[batch * patches, width]`, unit vectors.
+    fn tokens(&self, image: &ImageFeatures) -> Vec<Tensor<2>> {
+        let unit = |tokens: &Tensor<3>| {
+            let [batch, patches, width] = tokens.dims();
+            let tokens = match self.options.neighbourhood {
+                1 => tokens.clone(),
+                side => average_neighbours(tokens.clone(), image.grid, side),
+            };
+            let tokens = tokens.reshape([batch * patches, width]);
+            let norms = tokens.clone().square().sum_dim(1).sqrt().clamp_min(LEAST_NORM);
+            tokens / norms
+        };
+        image.patch_tokens.iter().map(unit).collect()
+    }
+
+    fn fill(&mut self, normals: &[Vec<ImageFeatures>], device: &Device) -> Result<()> {
+        let patches =
+            |views: &Vec<ImageFeatures>| views.iter().map(|view| view.patch_tokens[0].dims()[0] * view.patch_tokens[0].dims()[1]).sum();
+        let counts: Vec<usize> = normals.iter().map(patches).collect();
+        if counts.contains(&0) {
+            return Err(Error::NoNormals);
+        }
+        let (kept, ends) = even_selection(&counts, self.options.maximum_rows);
+        let mut taps: Vec<Vec<Tensor<2>>> = vec![];
+        for view in normals.iter().flatten() {
+            taps.resize(view.patch_tokens.len(), vec![]);
+            self.tokens(view).into_iter().zip(&mut taps).for_each(|(rows, tap)| tap.push(rows));
+        }
+        let join = |rows: Vec<Tensor<2>>| {
+            let rows = Tensor::cat(rows, 0);
+            let rows = match &kept {
+                Some(kept) => rows.select(0, Tensor::from_data(TensorData::new(kept.clone(), [kept.len()]), device)),
+                None => rows,
+            };
+            rows.transpose()
+        };
+        (self.taps, self.ends) = (taps.into_iter().map(join).collect(), ends);
+        Ok(())
+    }
+}
+
+/// Mean over taps of `[positions, 1]`, as `[positions]`.
+fn mean(taps: impl ExactSizeIterator<Item = Tensor<2>>) -> Tensor<1> {
+    Tensor::cat(taps.collect(), 1).mean_dim(1).squeeze_dim(1)
+}
+
+/// Which of all rows are kept (`None` for all), and where each image's rows then end. Every image keeps the same share of
+/// its rows, so that leaving one out costs the same for each.
+fn even_selection(counts: &[usize], maximum: Option<usize>) -> (Option<Vec<i32>>, Vec<usize>) {
+    let total: usize = counts.iter().sum();
+    let ends = |kept: &dyn Fn(usize) -> usize| {
+        let mut before = 0;
+        counts
+            .iter()
+            .map(|count| {
+                before += count;
+                kept(before)
+            })
+            .collect()
+    };
+    match maximum.filter(|&maximum| maximum < total) {
+        None => (None, ends(&|row| row)),
+        Some(maximum) => {
+            let kept = (0..maximum).map(|index| (index * total / maximum) as i32).collect();
+            // The first index whose row is not before `row`.
+            (Some(kept), ends(&|row| (row * maximum).div_ceil(total)))
+        }
+    }
+}
+
+fn score(raw: Tensor<4>, rule: ScoreRule) -> Tensor<1> {
+    let pixels = raw.flatten::<2>(1, 3);
+    match rule {
+        ScoreRule::Maximum => pixels.max_dim(1).squeeze_dim(1),
+        ScoreRule::MeanOfLargest(share) => {
+            let count = ((pixels.dims()[1] as f32 * share) as usize).max(1);
+            pixels.topk(count, 1).mean_dim(1).squeeze_dim(1)
+        }
+    }
+}
+
+fn check_finite(image: &ImageFeatures) -> Result<()> {
+    for tokens in &image.patch_tokens {
+        let data = tokens.clone().into_data().convert::<f32>();
+        let values = data.as_slice::<f32>().map_err(|error| Error::component("the image encoder", format!("{error:?}")))?;
+        let wrong = || values.iter().enumerate().filter(|(_, value)| !value.is_finite());
+        if let Some((first, _)) = wrong().next() {
+            return Err(Error::NotFinite { component: "the image encoder", count: wrong().count(), first });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,168 @@
+#![allow(clippy::unwrap_used)]
+
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use proptest::prelude::*;
+
+use super::*;
+
+/// Cosines of vectors of some ten numbers.
+const ROUNDING: f32 = 2e-6;
+
+fn image(rows: usize, columns: usize, batch: usize) -> ImageFeatures {
+    let device = Device::default();
+    let tokens = |width| Tensor::<3>::random([batch, rows * columns, width], Distribution::Normal(0.0, 1.0), &device);
+    ImageFeatures { patch_tokens: vec![tokens(8), tokens(6)], grid: [rows, columns], embedding: Tensor::zeros([batch, 3], &device) }
+}
+
+fn bank(normals: &[Vec<ImageFeatures>], options: MemoryBankOptions) -> MemoryBank {
+    MemoryBank::new(normals, &[], options).unwrap()
+}
+
+fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_to_vec().unwrap()
+}
+
+fn only(calibration: CalibrationOptions) -> MemoryBankOptions {
+    MemoryBankOptions { calibration: Some(calibration), ..MemoryBankOptions::original() }
+}
+
+#[test]
+fn what_the_bank_holds_is_normal() {
+    let normal = image(3, 4, 1);
+    let found = bank(&[vec![normal.clone(), image(2, 2, 1)]], MemoryBankOptions::original()).localize(&normal, [9, 12]).unwrap();
+    assert_eq!(found.map.dims(), [1, 1, 9, 12]);
+    assert!(values(found.raw).into_iter().all(|value| value.abs() < ROUNDING));
+}
+
+#[test]
+fn the_map_is_one_minus_the_largest_cosine() {
+    let (normal, query) = (image(2, 2, 1), image(2, 2, 1));
+    let found = values(bank(&[vec![normal.clone()]], MemoryBankOptions::original()).localize(&query, [2, 2]).unwrap().raw);
+    for (patch, found) in found.into_iter().enumerate() {
+        let nearest = |tap: usize, width: usize| {
+            let (left, right) = (values(query.patch_tokens[tap].clone()), values(normal.patch_tokens[tap].clone()));
+            let cosine = |left: &[f32], right: &[f32]| {
+                let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+                dot(left, right) / (dot(left, left) * dot(right, right)).sqrt()
+            };
+            right.chunks(width).map(|row| cosine(&left[patch * width..][..width], row)).fold(-1.0, f32::max)
+        };
+        let expected = 1.0 - (nearest(0, 8) + nearest(1, 6)) / 2.0;
+        assert!((found - expected).abs() < ROUNDING, "{found} {expected}");
+    }
+}
+
+#[test]
+fn the_score_ranks_by_the_raw_map() {
+    let normal = vec![vec![image(4, 4, 1)], vec![image(4, 4, 1)]];
+    let found = bank(&normal, MemoryBankOptions::default()).localize(&image(4, 4, 2), [8, 8]).unwrap();
+    let raw = values(found.raw);
+    let expected: Vec<f32> = raw.chunks(64).map(|pixels| pixels.iter().copied().fold(0.0, f32::max)).collect();
+    assert_eq!(values(found.score), expected);
+    let options = MemoryBankOptions { score: ScoreRule::MeanOfLargest(1.0), ..MemoryBankOptions::original() };
+    let mean = values(score(Tensor::<1>::from_floats(&raw[..], &Device::default()).reshape([2, 1, 8, 8]), options.score));
+    assert!((mean[0] - raw[..64].iter().sum::<f32>() / 64.0).abs() < ROUNDING);
+}
+
+#[test]
+fn calibration_keeps_ranks_and_leaves_the_raw_map() {
+    let normals = vec![vec![image(4, 4, 1)], vec![image(5, 3, 1), image(3, 5, 1)]];
+    let query = image(4, 4, 1);
+    let plain = bank(&normals, MemoryBankOptions::original()).localize(&query, [8, 8]).unwrap();
+    let found = bank(&normals, only(CalibrationOptions::default())).localize(&query, [8, 8]).unwrap();
+    assert_eq!(values(plain.raw.clone()), values(found.raw.clone()));
+    assert_eq!(values(plain.raw.clone()), values(plain.map));
+    let mut pixels: Vec<(f32, f32)> = values(found.raw).into_iter().zip(values(found.map)).collect();
+    pixels.sort_by(|left, right| left.0.total_cmp(&right.0));
+    assert!(pixels.windows(2).all(|pair| pair[0].1 <= pair[1].1) && pixels[0].1 < pixels[63].1);
+}
+
+/// An image whose patches all are `value` in one of eight directions, so that cosines are 0 or 1.
+fn pointing(direction: usize) -> ImageFeatures {
+    let mut tokens = vec![0.0f32; 9 * 8];
+    (0..9).for_each(|patch| tokens[patch * 8 + direction] = 3.0);
+    let device = Device::default();
+    let tokens = Tensor::<3>::from_data(TensorData::new(tokens, [1, 9, 8]), &device);
+    ImageFeatures { patch_tokens: vec![tokens], grid: [3, 3], embedding: Tensor::zeros([1, 3], &device) }
+}
+
+#[test]
+fn an_image_is_calibrated_without_its_own_views() {
+    // Each image's own rows would give 0; the other image's give 1.
+    let normals = vec![vec![pointing(0), pointing(0)], vec![pointing(1)]];
+    let bank = bank(&normals, only(CalibrationOptions::default()));
+    let map = values(bank.localize(&pointing(0), [3, 3]).unwrap().map);
+    let unknown = values(bank.localize(&pointing(2), [3, 3]).unwrap().map);
+    assert!(map[0] < 1e-6 && unknown[0] < 0.1, "{map:?} {unknown:?}");
+    let alike = MemoryBank::new(&[vec![pointing(0)], vec![pointing(0)]], &[], only(CalibrationOptions::default())).unwrap();
+    assert!(values(alike.localize(&pointing(2), [3, 3]).unwrap().map)[0] > 0.999);
+}
+
+#[test]
+fn one_image_is_calibrated_by_probes_or_within_itself() {
+    let options = only(CalibrationOptions::default());
+    let at_one = |probes: &[ImageFeatures]| {
+        let bank = MemoryBank::new(&[vec![pointing(0)]], probes, options.clone()).unwrap();
+        values(bank.localize(&pointing(2), [3, 3]).unwrap().map)[0]
+    };
+    assert!(at_one(&[pointing(0)]) > 0.999, "the probe says that normal patches match");
+    assert!(at_one(&[pointing(1)]) < 0.1, "the probe says that normal patches don't match");
+    assert!(at_one(&[]) < 0.1, "a grid of 3x3 has no patches that are not near one another");
+    let device = Device::default();
+    let flat =
+        ImageFeatures { patch_tokens: vec![Tensor::ones([1, 49, 8], &device)], grid: [7, 7], embedding: Tensor::zeros([1, 3], &device) };
+    let bank = MemoryBank::new(&[vec![flat]], &[], options).unwrap();
+    assert!(values(bank.localize(&pointing(2), [3, 3]).unwrap().map)[0] > 0.999);
+}
+
+#[test]
+fn bad_normals_are_refused() {
+    let refused = |normals: &[Vec<ImageFeatures>]| MemoryBank::new(normals, &[], MemoryBankOptions::default()).unwrap_err();
+    assert!(matches!(refused(&[]), Error::NoNormals));
+    assert!(matches!(refused(&[vec![]]), Error::NoNormals));
+    assert!(matches!(refused(&[vec![image(2, 2, 1)], vec![]]), Error::NoNormals));
+    assert!(matches!(refused(&[vec![image(2, 2, 1)], vec![pointing(0)]]), Error::Incompatible { expected: 2, found: 1, .. }));
+    let mut wrong = image(2, 2, 1);
+    wrong.patch_tokens[1] = wrong.patch_tokens[1].clone().slice_fill([0..1, 1..2, 3..5], f32::NAN);
+    assert!(matches!(refused(&[vec![wrong]]), Error::NotFinite { count: 2, first: 9, .. }));
+}
+
+#[test]
+fn options_out_of_range_are_refused() {
+    let refused = |change: &dyn Fn(&mut MemoryBankOptions)| {
+        let mut options = MemoryBankOptions::default();
+        change(&mut options);
+        matches!(MemoryBank::new(&[vec![image(2, 2, 1)]], &[], options), Err(Error::InvalidConfig { .. }))
+    };
+    assert!(refused(&|options| options.neighbourhood = 2));
+    assert!(refused(&|options| options.maximum_rows = Some(0)));
+    assert!(refused(&|options| options.score = ScoreRule::MeanOfLargest(0.0)));
+    assert!(refused(&|options| options.calibration = Some(CalibrationOptions { sharpness: f32::NAN, ..Default::default() })));
+    assert!(refused(&|options| options.calibration = Some(CalibrationOptions { low: 0.9, high: 0.1, ..Default::default() })));
+    assert!(!refused(&|options| options.neighbourhood = 3));
+}
+
+#[test]
+fn other_widths_are_refused() {
+    let found = bank(&[vec![image(2, 2, 1)]], MemoryBankOptions::default()).localize(&pointing(0), [4, 4]);
+    assert!(matches!(found, Err(Error::Incompatible { expected: 2, found: 1, .. })));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_selection_is_even_and_knows_whose_rows_are_kept(counts in prop::collection::vec(1usize..60, 1..6), maximum in 1usize..90) {
+        let (kept, ends) = even_selection(&counts, Some(maximum));
+        let total: usize = counts.iter().sum();
+        let kept = kept.unwrap_or_else(|| (0..total as i32).collect());
+        prop_assert_eq!(kept.len(), total.min(maximum));
+        prop_assert!(kept.windows(2).all(|pair| pair[0] < pair[1]) && kept.iter().all(|&row| (row as usize) < total));
+        let (mut start, mut before) = (0, 0);
+        for (&end, &count) in ends.iter().zip(&counts) {
+            prop_assert!(kept[start..end].iter().all(|&row| (before..before + count).contains(&(row as usize))));
+            (start, before) = (end, before + count);
+        }
+        prop_assert_eq!(start, kept.len());
+    }
+}
