@@ -13,7 +13,8 @@ use burn::tensor::Tensor;
 
 use crate::{error::Result, preprocess::Preprocess};
 
-pub use efficientnet::EfficientNet;
+pub use efficientnet::{EfficientNet, EfficientNetEncoder};
+pub use text_tower::TextTower;
 
 /// What an encoder sees in a batch of images of one size.
 #[derive(Clone, Debug)]

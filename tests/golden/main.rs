@@ -2,9 +2,11 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod decoder;
+mod layer_norm;
 mod llm;
 #[cfg(feature = "train")]
 mod loss;
 mod preprocess;
 mod prompt_learner;
 mod support;
+mod trunk;

@@ -1,0 +1,112 @@
+//! The shape of a trunk.
+
+use burn::config::Config;
+
+use super::geometry::Window;
+use crate::error::{Error, Result};
+
+/// Blocks of one width.
+#[derive(Config, Debug, PartialEq)]
+pub struct Stage {
+    /// Side of the depthwise convolutions, 3 or 5.
+    pub kernel: usize,
+    /// Widening before the depthwise convolution; 1 leaves it out.
+    pub expansion: usize,
+    /// Channels that come out.
+    pub width: usize,
+    /// How many blocks.
+    pub blocks: usize,
+    /// Stride of the first block, 1 or 2.
+    pub stride: usize,
+}
+
+/// An EfficientNet without squeeze-and-excitation, up to its last tap.
+#[derive(Config, Debug, PartialEq)]
+pub struct EfficientNetConfig {
+    /// Channels of the stem, a 3x3 convolution of stride 2.
+    pub stem: usize,
+    /// The stages in order.
+    pub stages: Vec<Stage>,
+    /// Indices over the blocks of all stages whose outputs are wanted, ascending. Blocks after the last are left out.
+    pub taps: Vec<usize>,
+}
+
+/// Everything about one block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BlockShape {
+    pub(super) window: Window,
+    pub(super) inputs: usize,
+    pub(super) middle: usize,
+    pub(super) outputs: usize,
+    pub(super) expands: bool,
+}
+
+impl BlockShape {
+    /// Whether the input is added to the output.
+    pub(super) fn residual(&self) -> bool {
+        self.window.stride == 1 && self.inputs == self.outputs
+    }
+}
+
+/// Window of the stem.
+pub(super) const STEM: Window = Window { kernel: 3, stride: 2 };
+
+impl EfficientNetConfig {
+    /// EfficientNet-Lite0 (Tan & Le 2019, as published with TensorFlow's `lite` models): 16 blocks, tapped at strides 4, 8, 16
+    /// and 32.
+    pub fn lite0() -> Self {
+        let stages = [
+            (3, 1, 16, 1, 1),
+            (3, 6, 24, 2, 2),
+            (5, 6, 40, 2, 2),
+            (3, 6, 80, 3, 2),
+            (5, 6, 112, 3, 1),
+            (5, 6, 192, 4, 2),
+            (3, 6, 320, 1, 1),
+        ];
+        let stages = stages.map(|(kernel, expansion, width, blocks, stride)| Stage { kernel, expansion, width, blocks, stride });
+        Self { stem: 32, stages: stages.into(), taps: vec![2, 4, 10, 15] }
+    }
+
+    /// The same trunk with other taps.
+    #[must_use]
+    pub fn tapped(self, taps: impl Into<Vec<usize>>) -> Self {
+        Self { taps: taps.into(), ..self }
+    }
+
+    /// Channels of each tap.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] as for [`EfficientNet::from_state`](super::EfficientNet::from_state).
+    pub fn tap_widths(&self) -> Result<Vec<usize>> {
+        let blocks = self.blocks()?;
+        Ok(self.taps.iter().filter_map(|tap| Some(blocks.get(*tap)?.outputs)).collect())
+    }
+
+    /// The blocks up to the last tap.
+    pub(super) fn blocks(&self) -> Result<Vec<BlockShape>> {
+        let invalid = |what, reason: String| Error::InvalidConfig { what, reason: reason.into() };
+        let mut blocks = Vec::new();
+        let mut inputs = self.stem;
+        for stage in &self.stages {
+            if !matches!(stage.kernel, 3 | 5) || !matches!(stage.stride, 1 | 2) || stage.expansion == 0 || stage.width == 0 {
+                return Err(invalid("stage", format!("{stage:?} needs a kernel of 3 or 5, a stride of 1 or 2, and no zero")));
+            }
+            for block in 0..stage.blocks {
+                let window = Window { kernel: stage.kernel, stride: if block == 0 { stage.stride } else { 1 } };
+                let middle = inputs * stage.expansion;
+                blocks.push(BlockShape { window, inputs, middle, outputs: stage.width, expands: stage.expansion > 1 });
+                inputs = stage.width;
+            }
+        }
+        let last = self.taps.last().copied().unwrap_or(usize::MAX);
+        if self.stem == 0 || last >= blocks.len() || !self.taps.is_sorted_by(|left, right| left < right) {
+            return Err(invalid(
+                "taps",
+                format!("{:?} must ascend within the {} blocks, after a stem of some width", self.taps, blocks.len()),
+            ));
+        }
+        blocks.truncate(last + 1);
+        Ok(blocks)
+    }
+}

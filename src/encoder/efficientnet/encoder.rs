@@ -1,0 +1,109 @@
+//! The image trunk and a text tower as one [`Encoder`].
+
+use burn::tensor::Tensor;
+
+use super::{EfficientNet, resample::resample};
+use crate::{
+    encoder::{Encoder, ImageFeatures, text_tower::TextTower},
+    error::{Error, Result},
+    preprocess::{Fit, Preprocess},
+    text::Tokenizer,
+};
+
+/// Side in pixels that images are fitted to unless told otherwise.
+pub const SIZE: u32 = 224;
+
+/// Pixels of an image a patch of the grid, across and down.
+pub const PATCH: usize = 8;
+
+/// Sides are a multiple of the coarsest stride, so that all taps see whole positions.
+const MULTIPLE: u32 = 32;
+
+/// An [`EfficientNet`] for images and a [`TextTower`] for sentences.
+///
+/// All taps are brought onto the grid of the stride-8 taps, 28x28 at the default size: finer ones are averaged, coarser
+/// ones interpolated. The embedding is the mean of the last tap over all positions.
+#[derive(Debug)]
+pub struct EfficientNetEncoder {
+    trunk: EfficientNet,
+    text: TextTower,
+    tokenizer: Tokenizer,
+    size: u32,
+}
+
+impl EfficientNetEncoder {
+    /// An encoder for images of about 224x224 pixels.
+    pub fn new(trunk: EfficientNet, text: TextTower, tokenizer: Tokenizer) -> Self {
+        Self { trunk, text, tokenizer, size: SIZE }
+    }
+
+    /// Images of about `size` x `size` pixels instead.
+    ///
+    /// # Errors
+    /// [`Error::InvalidConfig`] for less than 32.
+    pub fn with_size(self, size: u32) -> Result<Self> {
+        if size < MULTIPLE {
+            return Err(Error::InvalidConfig { what: "image size", reason: format!("{size} is less than {MULTIPLE} pixels").into() });
+        }
+        Ok(Self { size, ..self })
+    }
+
+    /// Channels of each tap, in the order of [`ImageFeatures::patch_tokens`].
+    pub fn tap_widths(&self) -> &[usize] {
+        self.trunk.tap_widths()
+    }
+}
+
+/// How the trunk was trained: values become `(value - 127) / 128`.
+fn preprocess(size: u32) -> Preprocess {
+    Preprocess::new(size, Fit::Keep { multiple: MULTIPLE }, [127.0 / 255.0; 3], [128.0 / 255.0; 3])
+}
+
+impl Encoder for EfficientNetEncoder {
+    fn preprocess(&self) -> Preprocess {
+        preprocess(self.size)
+    }
+
+    fn embedding_width(&self) -> usize {
+        self.trunk.tap_widths().last().copied().unwrap_or_default()
+    }
+
+    fn encode_images(&self, images: Tensor<4>) -> Result<ImageFeatures> {
+        self.trunk.features(images)
+    }
+
+    fn encode_texts(&self, texts: &[&str]) -> Result<Tensor<2>> {
+        self.text.encode(&self.tokenizer, texts)
+    }
+}
+
+impl EfficientNet {
+    /// What [`Encoder::encode_images`] gives, without the text side; for training on features.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn features(&self, images: Tensor<4>) -> Result<ImageFeatures> {
+        let [batch, _, height, width] = images.dims();
+        let grid = [height.div_ceil(PATCH), width.div_ceil(PATCH)];
+        let taps = self.channels_last(images)?;
+        let embedding = match taps.last() {
+            Some(last) => last.clone().mean_dims(&[1, 2]).reshape([batch as isize, -1]),
+            None => return Err(Error::InvalidConfig { what: "taps", reason: "there are none".into() }),
+        };
+        let patch_tokens = taps.into_iter().map(|tap| resample(tap, grid).flatten::<3>(1, 2)).collect();
+        Ok(ImageFeatures { patch_tokens, grid, embedding })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_centred_at_127() {
+        let Preprocess { mean, std, .. } = preprocess(SIZE);
+        for value in [0.0, 1.0, 127.0, 255.0f32] {
+            assert!(((value / 255.0 - mean[0]) / std[0] - (value - 127.0) / 128.0).abs() < 1e-6);
+        }
+    }
+}
