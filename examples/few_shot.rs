@@ -24,7 +24,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let with_normals = model.with_normals(&normals)?.inspect(&image, None)?;
 
     println!("against text:                 {} ({}, {:.3})", with_text.answer, with_text.verdict, with_text.probability);
-    println!("against {:>2} normal image(s):   {} ({}, {:.3})", normals.len(), with_normals.answer, with_normals.verdict, with_normals.probability);
+    println!(
+        "against {:>2} normal image(s):   {} ({}, {:.3})",
+        normals.len(),
+        with_normals.answer,
+        with_normals.verdict,
+        with_normals.probability
+    );
     for region in &with_normals.detection.regions {
         println!("  {} {:?}, peak {:.3}", region.place, region.bbox, region.peak);
     }

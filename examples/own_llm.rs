@@ -39,7 +39,12 @@ impl<L: Llm> Llm for InGerman<L> {
         self.0.width()
     }
 
-    fn generate(&self, prompt: &[Segment<'_>], options: &GenerateOptions, on_text: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<String> {
+    fn generate(
+        &self,
+        prompt: &[Segment<'_>],
+        options: &GenerateOptions,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<String> {
         let answer = self.0.generate(prompt, options, &mut |_| ControlFlow::Continue(()))?;
         let answer = GERMAN.iter().fold(answer, |answer, (english, german)| answer.replace(english, german));
         // A translation is whole or nothing, so it streams as one piece, and breaking off has no effect.

@@ -13,14 +13,14 @@ use burn::tensor::{Device, Tensor};
 use image::{DynamicImage, RgbImage};
 
 use crate::{
-    decoder::{Decoder, Localization, MemoryBank, PatchTextDecoder, Reference, TextPair},
+    decoder::{Decoder, Localization, MemoryBank, PatchTextDecoder, Reference, TextPair, mean_direction},
     encoder::{EfficientNetEncoder, Encoder, ImageFeatures},
     error::{Error, Result},
-    inspection::{AnomalyMap, Detection, Inspection, Verdict, regions},
+    inspection::{AnomalyMap, Detection, Inspection, regions},
     llm::{GenerateOptions, Llama, Llm, Segment},
     preprocess::{self, Covered},
-    prompt_learner::{ConvPromptLearner, PromptEmbeddings, PromptLearner},
-    text::{descriptions, dialogue, ensemble},
+    prompt_learner::{ConvPromptLearner, PromptLearner},
+    text::{self, descriptions, dialogue, ensemble::Ensemble},
 };
 
 pub use builder::AnomalyGptBuilder;
@@ -79,14 +79,15 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         question: &str,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Inspection> {
-        let description = descriptions::checked(description)?;
+        let description = checked_description(description)?;
+        let question = text::checked("question", question)?.unwrap_or(dialogue::QUESTION);
         let seen = self.see(image)?;
         let localization = self.localize(&seen.features, description)?;
         let prompt = self.prompt_learner.prompt(&seen.features, localization.map.clone())?;
         let detection = self.detection(&seen, localization)?;
-        let probability = self.probability(&self.segments(&prompt, description, dialogue::QUESTION)?)?;
-        let answer = self.llm.generate(&self.segments(&prompt, description, question)?, &self.generate, on_text)?;
-        Ok(Inspection::new(detection, answer, Verdict::from_probability(probability), probability))
+        let probability = self.probability(&dialogue::segments(&prompt, description, dialogue::QUESTION, &[]))?;
+        let answer = self.llm.generate(&dialogue::segments(&prompt, description, question, &[]), &self.generate, on_text)?;
+        Ok(Inspection::new(detection, answer, probability))
     }
 
     /// Score, map and regions without the language model.
@@ -94,7 +95,7 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     /// # Errors
     /// As [`inspect`](Self::inspect).
     pub fn detect(&self, image: &DynamicImage, description: Option<&str>) -> Result<Detection> {
-        let description = descriptions::checked(description)?;
+        let description = checked_description(description)?;
         let seen = self.see(image)?;
         let localization = self.localize(&seen.features, description)?;
         self.detection(&seen, localization)
@@ -114,7 +115,7 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         let rgb = preprocess::to_rgb(image);
         let (width, height) = rgb.dimensions();
         let preprocess = self.encoder.preprocess();
-        let covered = preprocess.covered(width, height);
+        let covered = preprocess.fit.covered(preprocess.size, width, height);
         let features = self.encode(&[preprocess.resize(&rgb)?])?;
         Ok(Seen { features, covered, width, height })
     }
@@ -139,7 +140,8 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         if let Some(pair) = self.text_pairs.read().map_err(poisoned)?.get(object) {
             return Ok(pair.clone());
         }
-        let pair = TextPair { normal: self.direction(&ensemble::normal(object, self.templates))?, abnormal: self.direction(&ensemble::abnormal(object, self.templates))? };
+        let Ensemble { normal, abnormal } = Ensemble::with_templates(object, self.templates);
+        let pair = TextPair { normal: self.direction(&normal)?, abnormal: self.direction(&abnormal)? };
         let mut cache = self.text_pairs.write().map_err(|_| Error::component("text pair cache", "a thread that held it panicked"))?;
         if cache.len() >= CACHED_TEXT_PAIRS {
             cache.clear();
@@ -150,11 +152,7 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
 
     fn direction(&self, sentences: &[String]) -> Result<Tensor<2>> {
         let sentences: Vec<&str> = sentences.iter().map(String::as_str).collect();
-        Ok(ensemble::direction(self.encoder.encode_texts(&sentences)?))
-    }
-
-    fn segments(&self, prompt: &PromptEmbeddings, description: Option<&str>, question: &str) -> Result<Vec<Segment<'static>>> {
-        dialogue::segments(prompt, description, question, &[])
+        Ok(mean_direction(self.encoder.encode_texts(&sentences)?))
     }
 
     fn probability(&self, prompt: &[Segment<'_>]) -> Result<f32> {
@@ -167,8 +165,8 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
 
     fn detection(&self, seen: &Seen, localization: Localization) -> Result<Detection> {
         let raw = host_map(localization.raw)?;
-        let map = host_map(localization.map)?.place_into(seen.covered, seen.width, seen.height);
-        let score = localization.score.into_data().convert::<f32>().to_vec::<f32>().map_err(|error| Error::component("decoder", format!("{error:?}")))?;
+        let map = host_map(localization.map)?.place_into(seen.covered, seen.width, seen.height)?;
+        let score = localization.score.into_data().convert::<f32>().try_to_vec::<f32>().map_err(|error| Error::component("decoder", error.to_string()))?;
         let score = score.first().copied().ok_or_else(|| Error::component("decoder", "gave no score"))?;
         let regions = regions(&map, REGION_THRESHOLD);
         Ok(Detection::new(score, map, raw, regions))
@@ -183,8 +181,12 @@ struct Seen {
     height: u32,
 }
 
+fn checked_description(description: Option<&str>) -> Result<Option<&str>> {
+    description.map_or(Ok(None), |description| text::checked("description", description))
+}
+
 fn host_map(map: Tensor<4>) -> Result<AnomalyMap> {
     let [_, _, height, width] = map.dims();
-    let values = map.into_data().convert::<f32>().to_vec::<f32>().map_err(|error| Error::component("decoder", format!("{error:?}")))?;
+    let values = map.into_data().convert::<f32>().try_to_vec::<f32>().map_err(|error| Error::component("decoder", error.to_string()))?;
     AnomalyMap::new(width as u32, height as u32, values)
 }

@@ -36,7 +36,11 @@ impl Output {
         let detection = &inspection.detection;
         if let Some(folder) = self.heatmaps.clone() {
             let path = self.free_path(&folder, &input.name, "png")?;
-            detection.map.overlay(&to_rgb(image), &detection.regions).save(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+            detection
+                .map
+                .overlay(&to_rgb(image), &detection.regions)
+                .save(&path)
+                .map_err(|error| format!("{}: {error}", path.display()))?;
         }
         if let Some(folder) = self.maps.clone() {
             let path = self.free_path(&folder, &input.name, "tiff")?;

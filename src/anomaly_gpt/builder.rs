@@ -37,7 +37,7 @@ impl AnomalyGpt {
             decoder: (),
             prompt_learner: (),
             llm: (),
-            templates: ensemble::TEMPLATES,
+            templates: &ensemble::TEMPLATES,
             generate: GenerateOptions::default(),
         }
     }

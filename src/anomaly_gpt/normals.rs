@@ -22,21 +22,21 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     /// # Errors
     /// [`Error::NoNormals`] for none; an image too small to inspect; what the encoder reports.
     pub fn with_normals(self, normals: &[DynamicImage]) -> Result<Self> {
-        self.with_normals_and(normals, &MemoryBankOptions::default())
+        self.with_normals_and(normals, MemoryBankOptions::default())
     }
 
     /// As [`with_normals`](Self::with_normals), with a bank of one's own making.
     ///
     /// # Errors
     /// As [`with_normals`](Self::with_normals).
-    pub fn with_normals_and(mut self, normals: &[DynamicImage], options: &MemoryBankOptions) -> Result<Self> {
+    pub fn with_normals_and(mut self, normals: &[DynamicImage], options: MemoryBankOptions) -> Result<Self> {
         if normals.is_empty() {
             return Err(Error::NoNormals);
         }
         let resize = |image: &DynamicImage| self.encoder.preprocess().resize(&preprocess::to_rgb(image));
         let resized = normals.iter().map(resize).collect::<Result<Vec<_>>>()?;
         let views = resized.iter().map(|image| self.encode_each(&flips(image))).collect::<Result<Vec<_>>>()?;
-        self.normals = Some(Arc::new(MemoryBank::new(&views, options)?));
+        self.normals = Some(Arc::new(MemoryBank::new(&views, &[], options)?));
         Ok(self)
     }
 

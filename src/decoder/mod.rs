@@ -28,6 +28,13 @@ pub struct TextPair {
     pub abnormal: Tensor<2>,
 }
 
+/// Mean direction of sentences' vectors `[sentences, width]`, a unit vector `[1, width]` (`class_text_features` of the reference).
+pub fn mean_direction(sentences: Tensor<2>) -> Tensor<2> {
+    let mean = sentences.mean_dim(0);
+    let norm = mean.clone().square().sum_dim(1).sqrt();
+    mean / norm
+}
+
 /// What an image is compared with.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]

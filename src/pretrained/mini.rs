@@ -6,12 +6,9 @@ use image::DynamicImage;
 use crate::{
     anomaly_gpt::AnomalyGpt,
     decoder::{PatchTextDecoder, PatchTextDecoderConfig},
-    encoder::{EfficientNet, EfficientNetConfig, EfficientNetEncoder, text_tower::TextTowerConfig},
+    encoder::{EfficientNet, EfficientNetEncoder, efficientnet::EfficientNetConfig, text_tower::TextTowerConfig},
     error::{Error, Result},
-    llm::{
-        Llama,
-        llama::{LlamaConfig, LlamaNetwork},
-    },
+    llm::{Llama, llama::LlamaConfig},
     prompt_learner::{ConvPromptLearner, ConvPromptLearnerConfig},
     text::Tokenizer,
     weights::{Layout, StateDict},
@@ -38,6 +35,28 @@ pub struct MiniConfig {
     pub llm: LlamaConfig,
 }
 
+/// Blocks of the trunk whose outputs are tapped, and their widths.
+const TAPS: [usize; 4] = [4, 7, 8, 12];
+const TAP_WIDTHS: [usize; 4] = [40, 80, 112, 192];
+/// Pixels a patch.
+const PATCH: usize = 8;
+/// Channels in which patches meet texts.
+const TEXT_WIDTH: usize = 128;
+/// Width of the language model.
+const LLM_WIDTH: usize = 128;
+
+impl MiniConfig {
+    /// The sizes that are trained and embedded, for a tokenizer of so many tokens.
+    pub fn sized_for(vocabulary: usize) -> Self {
+        Self {
+            text_tower: TextTowerConfig::new(vocabulary, 96).with_layers(1).with_output(TEXT_WIDTH),
+            decoder: PatchTextDecoderConfig::new(TAP_WIDTHS.into(), TEXT_WIDTH, PATCH),
+            prompt_learner: ConvPromptLearnerConfig::new(LLM_WIDTH, 192).with_map_side(112).with_channels(vec![8, 16, 32, 64]),
+            llm: LlamaConfig::new(vocabulary, LLM_WIDTH, 4, 4, 4, 352).with_context(1024).with_tied(true),
+        }
+    }
+}
+
 /// The embedded model's stages, to be used one by one or built in with others.
 #[derive(Clone, Debug)]
 pub struct Mini {
@@ -57,15 +76,23 @@ impl Mini {
     /// # Errors
     /// [`Error::Weights`] and [`Error::WeightsMismatch`] if the crate was built from damaged files.
     pub fn load(device: &Device) -> Result<Self> {
-        let config = MiniConfig::embedded();
-        let tokenizer = Tokenizer::from_bytes(MINI_TOKENIZER)?;
-        let state = StateDict::from_safetensors("the embedded model", MINI_STAGES)?;
-        let text_tower = state.under("text_tower.").load_into(config.text_tower.init(device), Layout::Burn)?;
-        let network: LlamaNetwork = state.under("llm.").load_into(config.llm.init(device), Layout::Burn)?;
+        Self::from_bytes(mini_trunk(device)?, MINI_TOKENIZER, MINI_STAGES, device)
+    }
+
+    /// Joins a trunk with a tokenizer and trained parts, the bytes of a `tokenizer.json` and of a safetensors file.
+    ///
+    /// # Errors
+    /// [`Error::Tokenizer`], [`Error::Weights`] and [`Error::WeightsMismatch`] for bytes that are not these.
+    pub fn from_bytes(trunk: EfficientNet, tokenizer: &[u8], stages: &[u8], device: &Device) -> Result<Self> {
+        let tokenizer = Tokenizer::from_bytes(tokenizer)?;
+        let config = MiniConfig::sized_for(tokenizer.vocabulary());
+        let state = StateDict::from_safetensors("the trained parts", stages)?;
+        let text_tower = state.under("text_tower.").load_into(config.text_tower.init(device)?, Layout::Burn)?;
+        let network = state.under("llm.").load_into(config.llm.init(device)?, Layout::Burn)?;
         Ok(Self {
-            encoder: EfficientNetEncoder::new(mini_trunk(device)?, text_tower, tokenizer.clone()),
+            encoder: EfficientNetEncoder::new(trunk, text_tower, tokenizer.clone()),
             decoder: state.under("decoder.").load_into(config.decoder.init(device), Layout::Burn)?,
-            prompt_learner: state.under("prompt_learner.").load_into(config.prompt_learner.init(device), Layout::Burn)?,
+            prompt_learner: state.under("prompt_learner.").load_into(config.prompt_learner.init(device)?, Layout::Burn)?,
             llm: Llama::new(network, tokenizer)?,
         })
     }
@@ -76,7 +103,7 @@ impl Mini {
 /// # Errors
 /// As [`Mini::load`].
 pub fn mini_trunk(device: &Device) -> Result<EfficientNet> {
-    EfficientNetConfig::lite0().load(StateDict::from_safetensors("the embedded trunk", MINI_TRUNK)?, device)
+    EfficientNet::from_state(&EfficientNetConfig::lite0().tapped(TAPS), &StateDict::from_safetensors("the embedded trunk", MINI_TRUNK)?, device)
 }
 
 /// A drawn product with a defect, to try things on.
@@ -93,7 +120,15 @@ impl AnomalyGpt {
     /// # Errors
     /// As [`Mini::load`].
     pub fn mini(device: &Device) -> Result<Self> {
-        let Mini { encoder, decoder, prompt_learner, llm } = Mini::load(device)?;
+        Self::from_mini(Mini::load(device)?, device)
+    }
+
+    /// A model of the embedded one's shape, from its parts.
+    ///
+    /// # Errors
+    /// [`Error::Incompatible`] where they do not fit each other.
+    pub fn from_mini(mini: Mini, device: &Device) -> Result<Self> {
+        let Mini { encoder, decoder, prompt_learner, llm } = mini;
         Self::builder().encoder(encoder).decoder(decoder).prompt_learner(prompt_learner).llm(llm).build(device)
     }
 }

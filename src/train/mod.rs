@@ -21,7 +21,7 @@ use burn::{
 
 use crate::error::{Error, Result};
 
-pub use stages::{Batch, Dialogue, Part, Stages};
+pub use stages::{Batch, Part, Stages};
 
 /// How to train.
 #[derive(Config, Debug, PartialEq)]
@@ -167,7 +167,7 @@ impl<M: Module> Trainer<M> {
         }
         let (gradients, gradient_norm) = gradients::clip(&self.module, accumulator.grads(), self.config.clip_norm)?;
         let learning_rate = schedule::learning_rate(&self.config, self.step);
-        self.module = self.optimizer.step(learning_rate.into(), self.module.clone(), gradients);
+        self.module = self.optimizer.step(learning_rate, self.module.clone(), gradients);
         self.step += 1;
         Ok(StepReport { step: self.step, losses: parts, gradient_norm, learning_rate })
     }
@@ -205,7 +205,7 @@ mod tests {
     }
 
     fn bits(module: &Linear) -> Vec<u32> {
-        let values = module.weight.val().into_data().to_vec::<f32>().unwrap();
+        let values = module.weight.val().into_data().try_to_vec::<f32>().unwrap();
         values.iter().map(|value| value.to_bits()).collect()
     }
 

@@ -5,14 +5,17 @@ use burn::{
     tensor::{Bool, Int, Tensor, TensorData},
 };
 
-use super::{LossParts, Losses, loss};
+use super::{
+    LossParts, Losses,
+    loss::{self, IGNORED, LossWeights, PixelLoss},
+};
 use crate::{
-    decoder::PatchTextDecoder,
+    decoder::{PatchTextDecoder, TextPair, mean_direction},
     encoder::{ImageFeatures, text_tower::TextTower},
     error::{Error, Result},
     llm::llama::LlamaNetwork,
     prompt_learner::{ConvPromptLearner, PromptLearner},
-    text::{Tokenizer, dialogue, ensemble},
+    text::{Tokenizer, dialogue::{self, Supervised}, ensemble::Ensemble},
 };
 
 /// A part that can be frozen.
@@ -41,22 +44,13 @@ pub struct Stages {
     pub llm: LlamaNetwork,
 }
 
-/// A dialogue as token ids, the frame around the image left out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Dialogue {
-    /// All turns, one after the other.
-    pub ids: Vec<u32>,
-    /// The id to predict at each position, [`dialogue::UNSUPERVISED`] where none is.
-    pub targets: Vec<i64>,
-}
-
 /// Images whose trunk features are known, and what is said about them.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// Features of the images.
     pub features: ImageFeatures,
-    /// 1 where an image is anomalous, else 0, `[batch, height, width]` at the size of the decoder's map.
-    pub masks: Tensor<3>,
+    /// 1 where an image is anomalous, else 0, `[batch, 1, height, width]` at the size of the decoder's map.
+    pub masks: Tensor<4>,
     /// The objects in the batch, each once.
     pub objects: Vec<String>,
     /// Index into [`objects`](Self::objects) of each image.
@@ -64,7 +58,7 @@ pub struct Batch {
     /// The map that the prompt learner sees instead of the decoder's own, `[batch, 1, height, width]`.
     pub map: Option<Tensor<4>>,
     /// What is asked and answered about each image.
-    pub dialogues: Vec<Dialogue>,
+    pub dialogues: Vec<Supervised>,
 }
 
 impl Stages {
@@ -85,42 +79,45 @@ impl Stages {
     /// # Errors
     /// [`Error::Incompatible`] where batch and parts do not fit, and what the tokenizer reports.
     pub fn losses(&self, batch: &Batch, tokenizer: &Tokenizer) -> Result<Losses> {
-        let probabilities = self.decoder.layer_probabilities(&batch.features, self.text_directions(batch, tokenizer)?)?;
-        let mut focal = Tensor::zeros([1], &batch.masks.device());
-        let mut dice = focal.clone();
-        for layer in &probabilities {
-            focal = focal + loss::focal(layer.clone(), batch.masks.clone());
-            dice = dice + loss::dice(layer.clone().narrow(1, 1, 1).squeeze_dim::<3>(1), batch.masks.clone());
-        }
-        let map = match &batch.map {
-            Some(map) => map.clone(),
-            None => Tensor::stack::<5>(probabilities.into_iter().map(|layer| layer.narrow(1, 1, 1)).collect(), 0).mean_dim(0).squeeze_dim(0),
-        };
+        let probabilities = self.decoder.layer_probabilities(&batch.features, &self.text_pairs(batch, tokenizer)?)?;
+        let pixels = PixelLoss::new(probabilities.clone(), batch.masks.clone());
+        let map = batch.map.clone().unwrap_or_else(|| probabilities.mean_dim(1));
         let (cross_entropy, token_accuracy) = self.answer_loss(batch, map, tokenizer)?;
-        let number = |tensor: &Tensor<1>| tensor.clone().into_scalar::<f32>();
-        let parts = LossParts { cross_entropy: number(&cross_entropy), focal: number(&focal), dice: number(&dice), token_accuracy };
-        Ok(Losses { total: cross_entropy + focal + dice, parts })
+        let number = |tensor: Tensor<1>| tensor.into_scalar::<f32>();
+        let parts = LossParts {
+            cross_entropy: number(cross_entropy.clone()),
+            focal: number(pixels.focal.clone().sum()),
+            dice: number(pixels.dice.clone().sum()),
+            token_accuracy: number(token_accuracy),
+        };
+        Ok(Losses { total: loss::total(cross_entropy, Some(pixels), LossWeights::default()), parts })
     }
 
-    /// Unit vectors of each image's normal and abnormal object, `[batch, 2, width]`.
-    fn text_directions(&self, batch: &Batch, tokenizer: &Tokenizer) -> Result<Tensor<3>> {
-        let mut pairs = Vec::with_capacity(batch.objects.len());
+    /// Unit vectors of each image's normal and abnormal object, `[batch, width]` each.
+    fn text_pairs(&self, batch: &Batch, tokenizer: &Tokenizer) -> Result<TextPair> {
+        let (mut normals, mut abnormals) = (Vec::new(), Vec::new());
         for object in &batch.objects {
-            let sides = [ensemble::normal(object, ensemble::TEMPLATES), ensemble::abnormal(object, ensemble::TEMPLATES)];
-            let [normal, abnormal] = sides.map(|sentences| {
+            let Ensemble { normal, abnormal } = Ensemble::new(object);
+            for (sentences, directions) in [(normal, &mut normals), (abnormal, &mut abnormals)] {
                 let sentences: Vec<&str> = sentences.iter().map(String::as_str).collect();
-                self.text_tower.encode(tokenizer, &sentences).map(ensemble::direction)
-            });
-            pairs.push(Tensor::cat(vec![normal?, abnormal?], 0));
+                directions.push(mean_direction(self.text_tower.encode(tokenizer, &sentences)?));
+            }
         }
-        let chosen = batch.object_of.iter().map(|&object| pairs.get(object).cloned()).collect::<Option<Vec<_>>>();
-        let expected = batch.objects.len();
-        let found = batch.object_of.iter().max().map_or(0, |last| last + 1);
-        Ok(Tensor::stack(chosen.ok_or(Error::Incompatible { left: "object_of", right: "objects", expected, found })?, 0))
+        let each = |directions: &[Tensor<2>]| {
+            let chosen = batch.object_of.iter().map(|&object| directions.get(object).cloned()).collect::<Option<Vec<_>>>();
+            let found = batch.object_of.iter().max().map_or(0, |last| last + 1);
+            chosen.map(|chosen| Tensor::cat(chosen, 0)).ok_or(Error::Incompatible {
+                left: "object_of",
+                right: "objects",
+                expected: batch.objects.len(),
+                found,
+            })
+        };
+        Ok(TextPair { normal: each(&normals)?, abnormal: each(&abnormals)? })
     }
 
     /// Cross-entropy and accuracy of the dialogue's supervised tokens.
-    fn answer_loss(&self, batch: &Batch, map: Tensor<4>, tokenizer: &Tokenizer) -> Result<(Tensor<1>, f32)> {
+    fn answer_loss(&self, batch: &Batch, map: Tensor<4>, tokenizer: &Tokenizer) -> Result<(Tensor<1>, Tensor<1>)> {
         let images = batch.dialogues.len();
         let prompt = self.prompt_learner.prompt(&batch.features, map)?;
         let device = batch.masks.device();
@@ -129,17 +126,22 @@ impl Stages {
             let length = ids.len();
             self.llm.embed(Tensor::<2, Int>::from_data(TensorData::new(ids, [1, length]), &device)).repeat_dim(0, images)
         };
-        let before = [vec![dialogue::beginning(tokenizer)?], tokenizer.encode(dialogue::BEFORE)?].concat();
+        let before = [vec![beginning(tokenizer)?], tokenizer.encode(dialogue::BEFORE)?].concat();
         let lead = vec![embed(&before), prompt.image, embed(&tokenizer.encode(dialogue::MIDDLE)?), prompt.prompt];
         let lead = Tensor::cat(lead, 1);
         let [_, lead_length, _] = lead.dims();
         let padded = Padded::of(&batch.dialogues, lead_length);
         let turns = self.llm.embed(Tensor::<2, Int>::from_data(padded.ids, &device));
         let keep = Tensor::<2, Bool>::from_data(padded.keep, &device);
-        let logits = self.llm.forward(Tensor::cat(vec![lead, turns], 1), None, Some(keep));
+        let logits = self.llm.forward(Tensor::cat(vec![lead, turns], 1), None, Some(keep))?;
         let targets = Tensor::<2, Int>::from_data(padded.targets, &device);
         Ok((loss::token_cross_entropy(logits.clone(), targets.clone()), loss::token_accuracy(logits, targets)))
     }
+}
+
+/// The id that prompts begin with.
+fn beginning(tokenizer: &Tokenizer) -> Result<u32> {
+    tokenizer.id("<s>").ok_or_else(|| Error::InvalidConfig { what: "tokenizer", reason: "it has no token <s>".into() })
 }
 
 /// Dialogues of one length, as tensors' data.
@@ -151,7 +153,7 @@ struct Padded {
 
 impl Padded {
     /// Pads on the right; `keep` and `targets` also cover the `lead` positions before the dialogue.
-    fn of(dialogues: &[Dialogue], lead: usize) -> Self {
+    fn of(dialogues: &[Supervised], lead: usize) -> Self {
         let images = dialogues.len();
         let length = dialogues.iter().map(|dialogue| dialogue.ids.len()).max().unwrap_or(0);
         let (mut ids, mut keep, mut targets) = (Vec::new(), Vec::new(), Vec::new());
@@ -159,8 +161,8 @@ impl Padded {
             let padding = length - dialogue.ids.len();
             ids.extend(dialogue.ids.iter().map(|&id| i64::from(id)).chain(std::iter::repeat_n(0, padding)));
             keep.extend(std::iter::repeat_n(true, lead + dialogue.ids.len()).chain(std::iter::repeat_n(false, padding)));
-            targets.extend(std::iter::repeat_n(dialogue::UNSUPERVISED, lead));
-            targets.extend(dialogue.targets.iter().copied().chain(std::iter::repeat_n(dialogue::UNSUPERVISED, padding)));
+            targets.extend(std::iter::repeat_n(IGNORED, lead));
+            targets.extend(dialogue.targets.iter().map(|target| target.map_or(IGNORED, i64::from)).chain(std::iter::repeat_n(IGNORED, padding)));
         }
         Self {
             ids: TensorData::new(ids, [images, length]),

@@ -254,8 +254,8 @@ mod tests {
         state.insert("norm.weight", TensorData::from([1.0f32, 1.0]));
         state.insert("norm.bias", TensorData::from([7.0f32, 7.0]));
         let loaded = state.load_into(pair(), Layout::PyTorch).unwrap();
-        assert_eq!(loaded.first.weight.val().into_data().to_vec::<f32>().unwrap(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
-        assert_eq!(loaded.norm.beta.unwrap().val().into_data().to_vec::<f32>().unwrap(), [7.0, 7.0]);
+        assert_eq!(loaded.first.weight.val().into_data().try_to_vec::<f32>().unwrap(), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+        assert_eq!(loaded.norm.beta.unwrap().val().into_data().try_to_vec::<f32>().unwrap(), [7.0, 7.0]);
     }
 
     #[test]

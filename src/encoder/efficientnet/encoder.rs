@@ -1,5 +1,7 @@
 //! The image trunk and a text tower as one [`Encoder`].
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 
 use super::{EfficientNet, resample::resample};
@@ -23,9 +25,9 @@ const MULTIPLE: u32 = 32;
 ///
 /// All taps are brought onto the grid of the stride-8 taps, 28x28 at the default size: finer ones are averaged, coarser
 /// ones interpolated. The embedding is the mean of the last tap over all positions.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct EfficientNetEncoder {
-    trunk: EfficientNet,
+    trunk: Arc<EfficientNet>,
     text: TextTower,
     tokenizer: Tokenizer,
     size: u32,
@@ -34,7 +36,7 @@ pub struct EfficientNetEncoder {
 impl EfficientNetEncoder {
     /// An encoder for images of about 224x224 pixels.
     pub fn new(trunk: EfficientNet, text: TextTower, tokenizer: Tokenizer) -> Self {
-        Self { trunk, text, tokenizer, size: SIZE }
+        Self { trunk: Arc::new(trunk), text, tokenizer, size: SIZE }
     }
 
     /// Images of about `size` x `size` pixels instead.
