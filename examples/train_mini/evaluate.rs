@@ -35,7 +35,7 @@ impl Score {
         if let [place] = places {
             count(&mut self.places, said(answer) == BTreeSet::from([*place]));
         }
-        count(&mut self.sentences, answer == Facts { object: "", places }.presence());
+        count(&mut self.sentences, answer == Facts { object: "", places }.answer_presence());
     }
 }
 

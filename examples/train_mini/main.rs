@@ -14,17 +14,17 @@ mod vocabulary;
 use std::{error::Error, fs, path::PathBuf, time::Instant};
 
 use anomalygpt::{
-    AnomalyGpt, default_device,
+    AnomalyGpt, Place, default_device,
     encoder::EfficientNetEncoder,
     pretrained::{Mini, MiniConfig, mini_trunk},
-    text::Tokenizer,
-    train::{Stages, StepReport, Trainer, TrainerConfig, dialogue_data},
+    text::{Tokenizer, dialogue, ensemble::Ensemble},
+    train::{Stages, StepReport, Trainer, TrainerConfig, dialogue_data::Facts},
     weights::StateDict,
 };
 use burn::{module::Module, tensor::Device};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use rand::SeedableRng;
+use rand::{SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 
 use pool::{Pool, PoolSize};
@@ -90,7 +90,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let products = lines(STYLES, 0);
     let plan = Plan::of(&arguments, Product::KINDS);
-    let encoder = EfficientNetEncoder::new(mini_trunk(&device)?, config.text_tower.init(&device), tokenizer.clone());
+    let encoder = EfficientNetEncoder::new(mini_trunk(&device)?, config.text_tower.init(&device)?, tokenizer.clone());
     let pool = Pool::fill(&products, plan.training, &encoder, &config.training_decoder().init(&device), &device, arguments.seed)?;
     clock(&format!("{} images drawn and encoded", pool.items.len()));
 
@@ -119,17 +119,24 @@ fn lines(styles: u64, first: u64) -> Vec<Product> {
 fn corpus(seed: u64) -> impl Iterator<Item = String> + Send {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let products = lines(1, 0);
-    (0..CORPUS).flat_map(move |index| dialogue_data::corpus(&mut rng, products[index % products.len()].name()))
+    (0..CORPUS).flat_map(move |index| {
+        let places: Vec<Place> = (0..index % 4).filter_map(|_| Place::ALL.choose(&mut rng).copied()).collect();
+        let object = products[index % products.len()].name();
+        let (question, answer) = batches::said(&Facts { object, places: &places }, &mut rng);
+        let Ensemble { normal, abnormal, .. } = Ensemble::new(object);
+        let sentence = [normal, abnormal].concat().choose(&mut rng).cloned().unwrap_or_default();
+        [question, answer, sentence, format!("{}{}{}{}", dialogue::BEFORE, dialogue::MIDDLE, dialogue::ASK, dialogue::END)]
+    })
 }
 
 fn train(arguments: &Arguments, plan: &Plan, config: &MiniConfig, pool: &Pool, tokenizer: &Tokenizer) -> Result<Stages, Box<dyn Error>> {
     let device: Device = default_device()?.autodiff();
     device.seed(arguments.seed);
     let stages = Stages {
-        text_tower: config.text_tower.init(&device),
+        text_tower: config.text_tower.init(&device)?,
         decoder: config.training_decoder().init(&device),
-        prompt_learner: config.prompt_learner.init(&device),
-        llm: config.llm.init(&device),
+        prompt_learner: config.prompt_learner.init(&device)?,
+        llm: config.llm.init(&device)?,
     };
     let settings = TrainerConfig::new(plan.steps, plan.steps / 10).with_learning_rate(2e-3);
     let checkpoint = arguments.out.join("checkpoint");

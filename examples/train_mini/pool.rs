@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use half::f16;
 use image::{GrayImage, RgbImage, imageops};
 use indicatif::ProgressBar;
-use rand::{Rng, RngExt, SeedableRng, seq::IndexedRandom};
+use rand::{RngExt, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 
 use crate::products::Product;
@@ -24,6 +24,9 @@ pub const MAP_SIDE: usize = 112;
 const MASK_THRESHOLD: f32 = 0.3;
 /// Normal images in a memory bank, each as likely as the others.
 const SHOTS: [usize; 4] = [1, 2, 4, 8];
+
+/// Marks generators that draw the training's images.
+const PURPOSE: u64 = 1;
 
 /// How many images to draw.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +97,7 @@ impl Pool {
         let mut pool = Self { items: Vec::new(), grid: [0, 0], widths: Vec::new() };
         let bar = ProgressBar::new((size.lines * size.images) as u64);
         for line in 0..size.lines {
-            let mut rng = ChaCha8Rng::seed_from_u64(seed.wrapping_add(line as u64));
+            let mut rng = rng(seed, PURPOSE, line as u64);
             let product = &products[line % products.len()];
             let bank = bank(encoder, &draw_normals(product, &mut rng), device)?;
             for index in 0..size.images {
@@ -132,19 +135,19 @@ impl Pool {
         ImageFeatures { patch_tokens, grid: self.grid, embedding: Tensor::from_data(TensorData::new(embeddings, [indices.len(), width]), device) }
     }
 
-    /// The masks of the images at `indices`, `[images, MAP_SIDE, MAP_SIDE]`.
-    pub fn masks(&self, indices: &[usize], device: &Device) -> Tensor<3> {
+    /// The masks of the images at `indices`, `[images, 1, MAP_SIDE, MAP_SIDE]`.
+    pub fn masks(&self, indices: &[usize], device: &Device) -> Tensor<4> {
         self.stack(indices, device, |item| &item.mask)
     }
 
     /// Their memory-bank maps, `[images, 1, MAP_SIDE, MAP_SIDE]`.
     pub fn maps(&self, indices: &[usize], device: &Device) -> Tensor<4> {
-        self.stack(indices, device, |item| &item.map).unsqueeze_dim(1)
+        self.stack(indices, device, |item| &item.map)
     }
 
-    fn stack(&self, indices: &[usize], device: &Device, of: impl Fn(&Item) -> &Vec<f32>) -> Tensor<3> {
+    fn stack(&self, indices: &[usize], device: &Device, of: impl Fn(&Item) -> &Vec<f32>) -> Tensor<4> {
         let values: Vec<f32> = indices.iter().flat_map(|&index| of(&self.items[index]).clone()).collect();
-        Tensor::from_data(TensorData::new(values, [indices.len(), MAP_SIDE, MAP_SIDE]), device)
+        Tensor::from_data(TensorData::new(values, [indices.len(), 1, MAP_SIDE, MAP_SIDE]), device)
     }
 }
 
@@ -161,11 +164,11 @@ fn bank(encoder: &EfficientNetEncoder, normals: &[RgbImage], device: &Device) ->
         let views = [image.clone(), imageops::flip_vertical(image), imageops::flip_vertical(&across), across];
         views.iter().map(|view| encode(encoder, std::slice::from_ref(view), device)).collect::<anomalygpt::Result<Vec<_>>>()
     };
-    MemoryBank::new(&normals.iter().map(views).collect::<anomalygpt::Result<Vec<_>>>()?, &MemoryBankOptions::default())
+    MemoryBank::new(&normals.iter().map(views).collect::<anomalygpt::Result<Vec<_>>>()?, &[], MemoryBankOptions::default())
 }
 
 fn host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, Box<dyn Error>> {
-    tensor.into_data().to_vec::<f32>().map_err(|error| format!("{error:?}").into())
+    tensor.into_data().try_to_vec::<f32>().map_err(|error| error.to_string().into())
 }
 
 /// A mask at the size of a map, 1 where enough of the cell is covered.
@@ -178,6 +181,5 @@ fn shrink(mask: &GrayImage) -> Vec<f32> {
 pub fn rng(seed: u64, purpose: u64, number: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ purpose.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     rng.set_stream(number);
-    let _ = rng.next_u64();
     rng
 }

@@ -8,7 +8,7 @@ use tokenizers::{
 };
 
 /// English that is not about anomalies, so that words of a free description have tokens too.
-const PLAIN_ENGLISH: [&str; 2] = [include_str!("../../LICENSE"), include_str!("data/objects.txt")];
+pub const PLAIN_ENGLISH: [&str; 2] = [include_str!("../../LICENSE"), include_str!("data/objects.txt")];
 
 /// Tokens in all, the control tokens included.
 const SIZE: usize = 2000;
