@@ -16,7 +16,7 @@ const COLORS: [[f32; 3]; 6] =
 const OUTLINE: Rgb<u8> = Rgb([0, 255, 255]);
 const OUTLINE_EDGE: Rgb<u8> = Rgb([0, 0, 0]);
 /// An outline is one pixel wide for each of so many pixels of the image's long side, within the limits.
-const PIXELS_A_LINE: u32 = 400;
+const PIXELS_A_LINE: u32 = 250;
 const LINE_WIDTHS: [u32; 2] = [1, 3];
 
 /// `values` has one value a pixel of `image`.
@@ -51,7 +51,7 @@ fn blend(value: f32) -> ([f32; 3], f32) {
 /// A bright line between two dark ones, around the box where there is room.
 fn outline(image: &mut RgbImage, bbox: [u32; 4]) {
     let line = i64::from((image.width().max(image.height()) / PIXELS_A_LINE).clamp(LINE_WIDTHS[0], LINE_WIDTHS[1]));
-    let edge = line.max(2);
+    let edge = (line + 1) / 2;
     let thickness = edge + line + edge;
     let [left, top, width, height] = bbox.map(i64::from);
     let (x, y) = (around(left, width, thickness, image.width()), around(top, height, thickness, image.height()));
