@@ -271,7 +271,7 @@ mod tests {
     fn epsilon_reaches_the_norms() {
         let device = Device::default();
         let norm = |epsilon| config().with_epsilon(epsilon).init(&device).unwrap().norm;
-        let x = Tensor::<2>::from_data([[1e-3, -1e-3].repeat(8).as_slice()].concat().as_slice(), &device);
+        let x = Tensor::<2>::from_data(TensorData::new([1e-3f32, -1e-3].repeat(8), [1, 16]), &device);
         assert!(!close(&numbers(norm(1e-5).forward(x.clone())), &numbers(norm(1e-6).forward(x))));
     }
 
