@@ -132,7 +132,7 @@ impl TextTower {
         let [sentences, tokens] = ids.dims();
         let heads = self.blocks.first().map_or(1, |block| block.heads);
         let hidden = keep.clone().bool_not().unsqueeze_dims::<4>(&[1, 2]).expand([sentences, heads, tokens, tokens]);
-        let positions = self.positions.val().slice([0..tokens]).unsqueeze::<3>();
+        let positions = self.positions.val().narrow(0, 0, tokens).unsqueeze::<3>();
         let mut x = self.tokens.forward(ids) + positions;
         for block in &self.blocks {
             x = block.forward(x, &hidden);
