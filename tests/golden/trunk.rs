@@ -48,7 +48,7 @@ fn compare(build: Build, name: &str, rows: usize, columns: usize) {
         let numbers = tap.into_data().try_to_vec::<f32>().unwrap();
         let scale = numbers.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
         let what = |part: &str| format!("{name}, block {block}, {part}");
-        let sample = numbers.iter().copied().step_by(numbers.len() / 500 | 1);
+        let sample = numbers.iter().copied().step_by((numbers.len() / 500) | 1);
         assert_close(&what("sample"), sample, &expected("sample"), scale);
         let pixels = (height * width) as f64;
         let mean = |channel: &[f32]| channel.iter().map(|value| f64::from(*value)).sum::<f64>() / pixels;
