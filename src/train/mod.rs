@@ -1,2 +1,3 @@
 //! Stub.
+pub mod dialogue_data;
 pub mod loss;
