@@ -6,6 +6,8 @@ mod layer_norm;
 mod llm;
 #[cfg(feature = "train")]
 mod loss;
+#[cfg(feature = "train")]
+mod poisson;
 mod preprocess;
 mod prompt_learner;
 mod support;
