@@ -20,13 +20,28 @@ pub(crate) fn antialiased(maps: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
 /// Average of each cell of `[batch, rows * columns, width]` with its neighbours in a square of `side` cells; cells
 /// outside of the grid don't count.
 pub(crate) fn average_neighbours(tokens: Tensor<3>, grid: [usize; 2], side: usize) -> Tensor<3> {
+    mixed(tokens, grid, |from, to| f32::from(u8::from(from.abs_diff(to) <= side / 2)))
+}
+
+/// Gaussian blur of `[batch, rows * columns, width]`, `sigma` in cells; cells outside of the grid don't count.
+pub(crate) fn blur(tokens: Tensor<3>, grid: [usize; 2], sigma: f32) -> Tensor<3> {
+    mixed(tokens, grid, |from, to| (-0.5 * (from.abs_diff(to) as f32 / sigma).powi(2)).exp())
+}
+
+/// Means of rows, then of columns, where cell `from` counts for cell `to` as `weight(from, to)` says.
+fn mixed(tokens: Tensor<3>, grid: [usize; 2], weight: impl Fn(usize, usize) -> f32) -> Tensor<3> {
     let [batch, _, width] = tokens.dims();
     let [rows, columns] = grid;
     let (device, dtype) = (tokens.device(), tokens.dtype());
-    let down = Tensor::<3>::from_data(TensorData::new(box_weights(rows, side), [1, rows, rows]), (&device, dtype));
-    let across = Tensor::<3>::from_data(TensorData::new(box_weights(columns, side), [1, columns, columns]), (&device, dtype));
-    let tokens = down.matmul(tokens.reshape([batch, rows, columns * width]));
-    across.matmul(tokens.reshape([batch * rows, columns, width])).reshape([batch, rows * columns, width])
+    let matrix = |count: usize| {
+        let means = (0..count).flat_map(|to| {
+            let sum: f32 = (0..count).map(|from| weight(from, to)).sum();
+            (0..count).map(|from| weight(from, to) / sum).collect::<Vec<_>>()
+        });
+        Tensor::<3>::from_data(TensorData::new(means.collect::<Vec<_>>(), [1, count, count]), (&device, dtype))
+    };
+    let tokens = matrix(rows).matmul(tokens.reshape([batch, rows, columns * width]));
+    matrix(columns).matmul(tokens.reshape([batch * rows, columns, width])).reshape([batch, rows * columns, width])
 }
 
 /// `weights` makes the matrix `[from, to]` of one axis.
@@ -69,18 +84,6 @@ fn antialiased_weights(from: usize, to: usize) -> Vec<f32> {
         let sum: f32 = covered.clone().map(triangle).sum();
         for source in covered {
             weights[source * to + target] = triangle(source) / sum;
-        }
-    }
-    weights
-}
-
-fn box_weights(count: usize, side: usize) -> Vec<f32> {
-    let reach = side / 2;
-    let mut weights = vec![0.0; count * count];
-    for target in 0..count {
-        let covered = target.saturating_sub(reach)..(target + reach + 1).min(count);
-        for source in covered.clone() {
-            weights[target * count + source] = 1.0 / covered.len() as f32;
         }
     }
     weights
@@ -157,6 +160,17 @@ mod tests {
         for (found, expected) in averaged.into_iter().zip([2.25, 4.5, 4.5, 2.25, 4.5, 4.5]) {
             assert!((found - expected).abs() < ROUNDING, "{found} {expected}");
         }
+    }
+
+    #[test]
+    fn a_blur_spreads_a_point_and_keeps_a_flat_grid() {
+        let mut point = vec![0.0f32; 25];
+        point[12] = 1.0;
+        let tokens = |cells| Tensor::<3>::from_data(TensorData::new(cells, [1, 25, 1]), &Device::default());
+        let blurred = values(blur(tokens(point), [5, 5], 0.5));
+        let beside = (-2.0f32).exp();
+        assert!((blurred[13] / blurred[12] - beside).abs() < 1e-4 && (blurred[7] / blurred[12] - beside).abs() < 1e-4, "{blurred:?}");
+        assert!(values(blur(tokens(vec![1.0; 25]), [5, 5], 0.5)).into_iter().all(|value| (value - 1.0).abs() < ROUNDING));
     }
 
     #[cfg(feature = "train")]

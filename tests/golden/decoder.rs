@@ -24,7 +24,7 @@ pub(crate) fn features(expected: &StateDict, name: &str, device: &Device) -> Ima
 
 pub(crate) fn text(expected: &StateDict, class: &str, device: &Device) -> TextPair {
     let pair = Tensor::<2>::from_data(expected.get(&format!("text_features.{class}")).unwrap().clone(), device);
-    TextPair { normal: pair.clone().slice([0..1]), abnormal: pair.slice([1..2]) }
+    TextPair { normal: pair.clone().narrow(0, 0, 1), abnormal: pair.narrow(0, 1, 1) }
 }
 
 fn every7(map: Tensor<4>) -> Tensor<4> {

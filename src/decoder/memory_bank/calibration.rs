@@ -78,13 +78,14 @@ pub(super) fn calibrate(
     options: &CalibrationOptions,
 ) -> Result<Calibration> {
     let images = || normals.iter().filter_map(|views| views.first());
-    let similarities: Vec<Tensor<1>> = match (normals.len(), probes) {
-        (1, []) => images().map(|image| within_itself(bank, image)).collect(),
-        (1, probes) => probes.iter().map(|probe| bank.similarity(probe)).collect(),
-        _ => images().enumerate().map(|(index, image)| without_its_own(bank, index, image)).collect(),
+    let similarities: Vec<(&ImageFeatures, Tensor<1>)> = match (normals.len(), probes) {
+        (1, []) => images().map(|image| (image, within_itself(bank, image))).collect(),
+        (1, probes) => probes.iter().map(|probe| (probe, bank.similarity(probe))).collect(),
+        _ => images().enumerate().map(|(index, image)| (image, without_its_own(bank, index, image))).collect(),
     };
     let mut values = vec![];
-    for similarity in similarities {
+    for (image, similarity) in similarities {
+        let similarity = bank.smoothed(similarity, image.grid);
         let found = (1.0f32 - similarity).into_data().convert::<f32>().try_to_vec::<f32>();
         values.extend(found.map_err(|error| Error::component("the memory bank", format!("{error:?}")))?);
     }

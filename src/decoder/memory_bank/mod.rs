@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{
     Localization, check_features,
-    upsample::{align_corners, average_neighbours},
+    upsample::{align_corners, average_neighbours, blur},
 };
 use crate::{
     encoder::ImageFeatures,
@@ -35,9 +35,11 @@ pub struct MemoryBankOptions {
     pub neighbourhood: usize,
     /// Most patches that a tap keeps; of more, an even selection. `None` keeps all.
     pub maximum_rows: Option<usize>,
+    /// Standard deviation, in patches, of a Gaussian blur of the map; 0 for none. The score sees the map before it.
+    pub smoothing: f32,
     /// How the raw map is brought to one scale for all products; `None` leaves it as it is.
     pub calibration: Option<CalibrationOptions>,
-    /// How one number comes of the raw map.
+    /// How one number an image comes of the raw map, before smoothing.
     pub score: ScoreRule,
 }
 
@@ -53,14 +55,20 @@ pub enum ScoreRule {
 
 impl Default for MemoryBankOptions {
     fn default() -> Self {
-        Self { neighbourhood: 1, maximum_rows: Some(2048), calibration: Some(CalibrationOptions::default()), score: ScoreRule::Maximum }
+        Self {
+            neighbourhood: 3,
+            maximum_rows: Some(2048),
+            smoothing: 1.0,
+            calibration: Some(CalibrationOptions::default()),
+            score: ScoreRule::Maximum,
+        }
     }
 }
 
 impl MemoryBankOptions {
-    /// The paper's memory bank: every patch, no averaging, no calibration, the map's maximum as the score.
+    /// The paper's memory bank: every patch, no averaging or smoothing, no calibration, the map's maximum as the score.
     pub fn original() -> Self {
-        Self { neighbourhood: 1, maximum_rows: None, calibration: None, score: ScoreRule::Maximum }
+        Self { neighbourhood: 1, maximum_rows: None, smoothing: 0.0, calibration: None, score: ScoreRule::Maximum }
     }
 
     fn check(&self) -> Result<()> {
@@ -70,6 +78,9 @@ impl MemoryBankOptions {
         }
         if self.maximum_rows == Some(0) {
             return invalid("maximum_rows", "it must be at least 1");
+        }
+        if !(self.smoothing >= 0.0 && self.smoothing.is_finite()) {
+            return invalid("smoothing", "it must be 0 or above");
         }
         if let ScoreRule::MeanOfLargest(share) = self.score
             && !(share > 0.0 && share <= 1.0)
@@ -135,12 +146,25 @@ impl MemoryBank {
     /// # Errors
     /// [`Error::Incompatible`] for features of other widths than the bank's.
     pub fn localize(&self, image: &ImageFeatures, size: [usize; 2]) -> Result<Localization> {
-        let batch = check_features(image, &self.tap_widths())?;
-        let [rows, columns] = image.grid;
-        let similarity = self.similarity(image).reshape([batch, 1, rows, columns]);
-        let raw = 1.0f32 - align_corners(similarity, size);
+        check_features(image, &self.tap_widths())?;
+        let similarity = self.similarity(image);
+        let plain = anomaly(similarity.clone(), image.grid, size);
+        let score = score(plain.clone(), self.options.score);
+        let raw = if self.options.smoothing > 0.0 { anomaly(self.smoothed(similarity, image.grid), image.grid, size) } else { plain };
         let map = self.calibration.as_ref().map_or_else(|| raw.clone(), |calibration| calibration.apply(raw.clone()));
-        Ok(Localization { score: score(raw.clone(), self.options.score), map, raw })
+        Ok(Localization { map, raw, score })
+    }
+
+    /// Blurred as the options say, `[batch * patches]`.
+    fn smoothed(&self, similarity: Tensor<1>, grid: [usize; 2]) -> Tensor<1> {
+        match self.options.smoothing {
+            0.0 => similarity,
+            sigma => {
+                let patches = grid[0] * grid[1];
+                let batch = similarity.dims()[0] / patches.max(1);
+                blur(similarity.reshape([batch, patches, 1]), grid, sigma).flatten(0, 2)
+            }
+        }
     }
 
     /// Cosine to the nearest row, mean over taps, `[batch * patches]`.
@@ -188,6 +212,12 @@ impl MemoryBank {
         (self.taps, self.ends) = (taps.into_iter().map(join).collect(), ends);
         Ok(())
     }
+}
+
+/// One minus the upsampled similarity `[batch * patches]`: `[batch, 1, height, width]`.
+fn anomaly(similarity: Tensor<1>, grid: [usize; 2], size: [usize; 2]) -> Tensor<4> {
+    let batch = similarity.dims()[0] / (grid[0] * grid[1]).max(1);
+    1.0f32 - align_corners(similarity.reshape([batch, 1, grid[0], grid[1]]), size)
 }
 
 /// Mean over taps of `[positions, 1]`, as `[positions]`.

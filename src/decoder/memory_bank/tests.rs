@@ -55,8 +55,14 @@ fn the_map_is_one_minus_the_largest_cosine() {
 #[test]
 fn the_score_ranks_by_the_raw_map() {
     let normal = vec![vec![image(4, 4, 1)], vec![image(4, 4, 1)]];
-    let found = bank(&normal, MemoryBankOptions::default()).localize(&image(4, 4, 2), [8, 8]).unwrap();
-    let raw = values(found.raw);
+    let query = image(4, 4, 2);
+    let localized = |smoothing| {
+        let options = MemoryBankOptions { smoothing, ..MemoryBankOptions::default() };
+        bank(&normal, options).localize(&query, [8, 8]).unwrap()
+    };
+    let (found, raw) = (localized(1.0), values(localized(0.0).raw));
+    let range = |raw: &[f32]| raw.iter().copied().fold(0.0, f32::max) - raw.iter().copied().fold(2.0, f32::min);
+    assert!(range(&values(found.raw)) < range(&raw));
     let expected: Vec<f32> = raw.chunks(64).map(|pixels| pixels.iter().copied().fold(0.0, f32::max)).collect();
     assert_eq!(values(found.score), expected);
     let options = MemoryBankOptions { score: ScoreRule::MeanOfLargest(1.0), ..MemoryBankOptions::original() };
@@ -136,6 +142,7 @@ fn options_out_of_range_are_refused() {
     };
     assert!(refused(&|options| options.neighbourhood = 2));
     assert!(refused(&|options| options.maximum_rows = Some(0)));
+    assert!(refused(&|options| options.smoothing = f32::NAN));
     assert!(refused(&|options| options.score = ScoreRule::MeanOfLargest(0.0)));
     assert!(refused(&|options| options.calibration = Some(CalibrationOptions { sharpness: f32::NAN, ..Default::default() })));
     assert!(refused(&|options| options.calibration = Some(CalibrationOptions { low: 0.9, high: 0.1, ..Default::default() })));
