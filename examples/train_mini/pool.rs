@@ -19,7 +19,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::products::Product;
 
 /// Rows and columns of the maps that are trained on.
-pub const MAP_SIDE: usize = 112;
+pub const MAP_SIDE: usize = 72;
 /// Share of a map's cell that must be anomalous for the cell to count so, as in the reference.
 const MASK_THRESHOLD: f32 = 0.3;
 /// Normal images in a memory bank, each as likely as the others.
@@ -72,7 +72,7 @@ pub struct Drawn {
 
 /// Draws one image of a line, with simulated defects if asked for.
 pub fn draw(product: &Product, others: &[Product], anomalous: bool, rng: &mut ChaCha8Rng) -> anomalygpt::Result<Drawn> {
-    let side = *[224, 256, 320, 400].choose(rng).unwrap_or(&256);
+    let side = *[256, 288, 320, 400].choose(rng).unwrap_or(&256);
     let image = product.draw(rng, side, side);
     if !anomalous {
         return Ok(Drawn { image, mask: None, places: Vec::new() });

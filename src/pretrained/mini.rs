@@ -36,8 +36,8 @@ pub struct MiniConfig {
 }
 
 /// Blocks of the trunk whose outputs are tapped, and their widths.
-const TAPS: [usize; 4] = [4, 7, 8, 12];
-const TAP_WIDTHS: [usize; 4] = [40, 80, 112, 192];
+const TAPS: [usize; 4] = [8, 10, 11, 14];
+const TAP_WIDTHS: [usize; 4] = [112, 112, 192, 192];
 /// Pixels a patch.
 const PATCH: usize = 8;
 /// Channels in which patches meet texts.
@@ -56,9 +56,9 @@ impl MiniConfig {
         }
     }
 
-    /// The decoder with coarser maps, of [`ConvPromptLearnerConfig::map_side`], which training takes to be faster.
+    /// The decoder with coarser maps, which training takes to be faster.
     pub fn training_decoder(&self) -> PatchTextDecoderConfig {
-        PatchTextDecoderConfig { upscale: PATCH / 2, ..self.decoder.clone() }
+        PatchTextDecoderConfig { upscale: 2, ..self.decoder.clone() }
     }
 }
 

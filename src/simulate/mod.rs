@@ -170,6 +170,7 @@ pub fn simulate(rng: &mut ChaCha8Rng, image: &RgbImage, source: &RgbImage, optio
     for (width, height) in [image.dimensions(), source.dimensions()] {
         if width.min(height) < SMALLEST {
             return Err(Error::ImageSize {
+                path: None,
                 width,
                 height,
                 reason: format!("is under {SMALLEST} pixels, too small for simulated anomalies").into(),

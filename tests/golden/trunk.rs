@@ -1,4 +1,4 @@
-//! The image trunk against PyTorch on the shipped weights, all blocks, square and oblong.
+//! The image trunk against PyTorch on the shipped weights, all blocks that are shipped, square and oblong.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ fn read(path: &str) -> StateDict {
 type Build = fn(&EfficientNetConfig, &StateDict, &Device) -> anomalygpt::Result<EfficientNet>;
 
 fn trunk(build: Build) -> EfficientNet {
-    let config = EfficientNetConfig::lite0().tapped((0..16).collect::<Vec<_>>());
+    let config = EfficientNetConfig::lite0().tapped((0..15).collect::<Vec<_>>());
     build(&config, &read("src/pretrained/trunk.safetensors"), &Device::default()).unwrap()
 }
 

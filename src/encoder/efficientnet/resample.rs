@@ -1,20 +1,19 @@
 //! Maps of any size onto one grid: averages where there are more positions than wanted, bilinear between where there are fewer.
+//!
+//! Before that, each position becomes the mean of its 3x3 neighbourhood, as in PatchCore (Roth et al. 2022, section 3.1): it
+//! then speaks of a patch's surroundings too. At the border the mean is over the positions that there are.
 
 use burn::tensor::{Tensor, TensorData};
 
-/// Resamples `[batch, rows, columns, channels]` to `grid` rows and columns.
+/// Averages neighbours of `[batch, rows, columns, channels]`, and resamples to `grid` rows and columns.
 pub(super) fn resample(map: Tensor<4>, grid: [usize; 2]) -> Tensor<4> {
     let [batch, rows, columns, channels] = map.dims();
     let device = map.device();
-    let matrix = |from: usize, to: usize| Tensor::<2>::from_data(TensorData::new(weights(from, to), [to, from]), &device).unsqueeze::<3>();
+    let matrix = |from: usize, to: usize| Tensor::<2>::from_data(TensorData::new(averaged(&weights(from, to), from), [to, from]), &device).unsqueeze::<3>();
     let mut x = map.reshape([batch, rows, columns * channels]);
-    if rows != grid[0] {
-        x = matrix(rows, grid[0]).matmul(x);
-    }
+    x = matrix(rows, grid[0]).matmul(x);
     let mut x = x.reshape([batch * grid[0], columns, channels]);
-    if columns != grid[1] {
-        x = matrix(columns, grid[1]).matmul(x);
-    }
+    x = matrix(columns, grid[1]).matmul(x);
     x.reshape([batch, grid[0], grid[1], channels])
 }
 
@@ -40,6 +39,16 @@ fn weights(from: usize, to: usize) -> Vec<f32> {
     weights
 }
 
+/// Weights of the same rows, of positions that are each the mean of themselves and their neighbours on both sides.
+fn averaged(weights: &[f32], from: usize) -> Vec<f32> {
+    let near = |position: usize| position.saturating_sub(1)..(position + 2).min(from);
+    let spread = |row: &[f32]| {
+        let share = |position: usize| row.get(position).copied().unwrap_or(0.0) / near(position).len() as f32;
+        (0..from).map(|to| near(to).map(share).sum()).collect::<Vec<f32>>()
+    };
+    weights.chunks_exact(from).flat_map(spread).collect()
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -56,10 +65,19 @@ mod tests {
     }
 
     #[test]
+    fn neighbours_are_averaged() {
+        let identity = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+        let third = 1.0 / 3.0;
+        assert_eq!(averaged(&identity, 3), [0.5, 0.5, 0.0, third, third, third, 0.0, 0.5, 0.5]);
+        assert_eq!(averaged(&[1.0], 1), [1.0]);
+    }
+
+    #[test]
     fn each_axis_has_its_own_weights() {
-        let map = Tensor::<4>::from_data([[[[1.0, 10.0], [3.0, 30.0]]]], &Device::default());
+        let map = Tensor::<4>::from_data([[[[1.0, 10.0], [3.0, 30.0], [5.0, 50.0]]]], &Device::default());
         let data = resample(map, [2, 1]).into_data();
         assert_eq!(data.shape().to_vec(), [1, 2, 1, 2]);
-        assert_eq!(data.try_to_vec::<f32>().unwrap(), [2.0, 20.0, 2.0, 20.0]);
+        let expected = [3.0, 30.0, 3.0, 30.0];
+        assert!(data.try_to_vec::<f32>().unwrap().iter().zip(expected).all(|(found, expected)| (found - expected).abs() < 1e-5));
     }
 }
