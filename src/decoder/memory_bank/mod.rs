@@ -31,7 +31,8 @@ const LEAST_NORM: f32 = 1e-8;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct MemoryBankOptions {
-    /// Each token is averaged over a square of so many patches around it; odd, and 1 for the tokens as they are.
+    /// Each token is averaged over a square of so many patches around it; odd, and 1 for the tokens as they are, which is
+    /// right for an encoder that averages its taps itself.
     pub neighbourhood: usize,
     /// Side of the squares of patches that are averaged and compared as one, at least 1; 2 costs a quarter.
     pub coarseness: usize,
@@ -58,7 +59,7 @@ pub enum ScoreRule {
 impl Default for MemoryBankOptions {
     fn default() -> Self {
         Self {
-            neighbourhood: 3,
+            neighbourhood: 1,
             coarseness: 1,
             maximum_rows: Some(2048),
             smoothing: 2.5,
