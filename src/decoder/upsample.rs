@@ -20,28 +20,33 @@ pub(crate) fn antialiased(maps: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
 /// Average of each cell of `[batch, rows * columns, width]` with its neighbours in a square of `side` cells; cells
 /// outside of the grid don't count.
 pub(crate) fn average_neighbours(tokens: Tensor<3>, grid: [usize; 2], side: usize) -> Tensor<3> {
-    mixed(tokens, grid, |from, to| f32::from(u8::from(from.abs_diff(to) <= side / 2)))
+    mixed(tokens, grid, grid, |from, to| f32::from(u8::from(from.abs_diff(to) <= side / 2)))
+}
+
+/// Averages of squares of `side` cells of `[batch, rows * columns, width]`, without overlap; those at the bottom and at the
+/// right may cover fewer.
+pub(crate) fn average_squares(tokens: Tensor<3>, grid: [usize; 2], side: usize) -> Tensor<3> {
+    mixed(tokens, grid, grid.map(|cells| cells.div_ceil(side)), |from, to| f32::from(u8::from(from / side == to)))
 }
 
 /// Gaussian blur of `[batch, rows * columns, width]`, `sigma` in cells; cells outside of the grid don't count.
 pub(crate) fn blur(tokens: Tensor<3>, grid: [usize; 2], sigma: f32) -> Tensor<3> {
-    mixed(tokens, grid, |from, to| (-0.5 * (from.abs_diff(to) as f32 / sigma).powi(2)).exp())
+    mixed(tokens, grid, grid, |from, to| (-0.5 * (from.abs_diff(to) as f32 / sigma).powi(2)).exp())
 }
 
 /// Means of rows, then of columns, where cell `from` counts for cell `to` as `weight(from, to)` says.
-fn mixed(tokens: Tensor<3>, grid: [usize; 2], weight: impl Fn(usize, usize) -> f32) -> Tensor<3> {
+fn mixed(tokens: Tensor<3>, [rows, columns]: [usize; 2], to: [usize; 2], weight: impl Fn(usize, usize) -> f32) -> Tensor<3> {
     let [batch, _, width] = tokens.dims();
-    let [rows, columns] = grid;
     let (device, dtype) = (tokens.device(), tokens.dtype());
-    let matrix = |count: usize| {
-        let means = (0..count).flat_map(|to| {
+    let matrix = |count: usize, to: usize| {
+        let means = (0..to).flat_map(|to| {
             let sum: f32 = (0..count).map(|from| weight(from, to)).sum();
             (0..count).map(|from| weight(from, to) / sum).collect::<Vec<_>>()
         });
-        Tensor::<3>::from_data(TensorData::new(means.collect::<Vec<_>>(), [1, count, count]), (&device, dtype))
+        Tensor::<3>::from_data(TensorData::new(means.collect::<Vec<_>>(), [1, to, count]), (&device, dtype))
     };
-    let tokens = matrix(rows).matmul(tokens.reshape([batch, rows, columns * width]));
-    matrix(columns).matmul(tokens.reshape([batch * rows, columns, width])).reshape([batch, rows * columns, width])
+    let tokens = matrix(rows, to[0]).matmul(tokens.reshape([batch, rows, columns * width]));
+    matrix(columns, to[1]).matmul(tokens.reshape([batch * to[0], columns, width])).reshape([batch, to[0] * to[1], width])
 }
 
 /// `weights` makes the matrix `[from, to]` of one axis.
@@ -160,6 +165,12 @@ mod tests {
         for (found, expected) in averaged.into_iter().zip([2.25, 4.5, 4.5, 2.25, 4.5, 4.5]) {
             assert!((found - expected).abs() < ROUNDING, "{found} {expected}");
         }
+    }
+
+    #[test]
+    fn squares_are_averaged_and_may_be_cut() {
+        let tokens = Tensor::<3>::from_data([[[1.0f32], [3.0], [8.0], [5.0], [7.0], [2.0]]], &Device::default());
+        assert_eq!(values(average_squares(tokens, [2, 3], 2)), [4.0, 5.0]);
     }
 
     #[test]

@@ -127,7 +127,10 @@ impl PromptLearner for ConvPromptLearner {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use burn::tensor::TensorData;
+
     use super::*;
+    use crate::weights::{Layout, StateDict};
 
     fn learner(device: &Device) -> ConvPromptLearner {
         let config = ConvPromptLearnerConfig::new(6, 5).with_map_side(28).with_channels(vec![2, 3]).with_base_prompts(4);
@@ -153,7 +156,13 @@ mod tests {
     #[test]
     fn only_the_last_vectors_see_the_map_and_each_sees_its_place() {
         let device = Device::default();
-        let learner = learner(&device);
+        // Weights above zero, so that no ReLU hides a change.
+        let mut state = StateDict::new("a test");
+        let random = StateDict::of(&learner(&device), "a test");
+        for name in random.names() {
+            state.insert(name, TensorData::full(random.get(name).unwrap().shape().clone(), 0.1f32));
+        }
+        let learner = state.load_into(learner(&device), Layout::Burn).unwrap();
         let dark = Tensor::<4>::zeros([1, 1, 28, 28], &device);
         let corner = dark.clone().slice_fill([0..1, 0..1, 24..28, 24..28], 1.0);
         let change = (learner.prompts(dark) - learner.prompts(corner)).abs().max_dim(2).into_data().try_to_vec::<f32>().unwrap();

@@ -85,7 +85,7 @@ pub(super) fn calibrate(
     };
     let mut values = vec![];
     for (image, similarity) in similarities {
-        let similarity = bank.smoothed(similarity, image.grid);
+        let similarity = bank.smoothed(bank.on_patches(similarity, image.grid), image.grid);
         let found = (1.0f32 - similarity).into_data().convert::<f32>().try_to_vec::<f32>();
         values.extend(found.map_err(|error| Error::component("the memory bank", format!("{error:?}")))?);
     }
@@ -106,7 +106,7 @@ fn without_its_own(bank: &MemoryBank, index: usize, image: &ImageFeatures) -> Te
 
 /// Similarity of each patch of an image to those of the same image that are not near it.
 fn within_itself(bank: &MemoryBank, image: &ImageFeatures) -> Tensor<1> {
-    let [rows, columns] = image.grid;
+    let [rows, columns] = bank.coarse(image.grid);
     let patches = rows * columns;
     let near = |left: usize, right: usize| {
         (left / columns).abs_diff(right / columns) <= NEAR && (left % columns).abs_diff(right % columns) <= NEAR

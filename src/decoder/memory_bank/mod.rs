@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{
     Localization, check_features,
-    upsample::{align_corners, average_neighbours, blur},
+    upsample::{align_corners, antialiased, average_neighbours, average_squares, blur},
 };
 use crate::{
     encoder::ImageFeatures,
@@ -31,8 +31,11 @@ const LEAST_NORM: f32 = 1e-8;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct MemoryBankOptions {
-    /// Each token is averaged over a square of so many patches around it; odd, and 1 for the tokens as they are.
+    /// Each token is averaged over a square of so many patches around it; odd, and 1 for the tokens as they are, which is
+    /// right for an encoder that averages its taps itself.
     pub neighbourhood: usize,
+    /// Side of the squares of patches that are averaged and compared as one, at least 1; 2 costs a quarter.
+    pub coarseness: usize,
     /// Most patches that a tap keeps; of more, an even selection. `None` keeps all.
     pub maximum_rows: Option<usize>,
     /// Standard deviation, in patches, of a Gaussian blur of the map; 0 for none. The score sees the map before it.
@@ -56,9 +59,10 @@ pub enum ScoreRule {
 impl Default for MemoryBankOptions {
     fn default() -> Self {
         Self {
-            neighbourhood: 3,
+            neighbourhood: 1,
+            coarseness: 1,
             maximum_rows: Some(2048),
-            smoothing: 1.0,
+            smoothing: 2.5,
             calibration: Some(CalibrationOptions::default()),
             score: ScoreRule::Maximum,
         }
@@ -68,13 +72,16 @@ impl Default for MemoryBankOptions {
 impl MemoryBankOptions {
     /// The paper's memory bank: every patch, no averaging or smoothing, no calibration, the map's maximum as the score.
     pub fn original() -> Self {
-        Self { neighbourhood: 1, maximum_rows: None, smoothing: 0.0, calibration: None, score: ScoreRule::Maximum }
+        Self { neighbourhood: 1, coarseness: 1, maximum_rows: None, smoothing: 0.0, calibration: None, score: ScoreRule::Maximum }
     }
 
     fn check(&self) -> Result<()> {
         let invalid = |what, reason: &'static str| Err(Error::InvalidConfig { what, reason: reason.into() });
         if self.neighbourhood.is_multiple_of(2) {
             return invalid("neighbourhood", "it must be odd");
+        }
+        if self.coarseness == 0 {
+            return invalid("coarseness", "it must be at least 1");
         }
         if self.maximum_rows == Some(0) {
             return invalid("maximum_rows", "it must be at least 1");
@@ -147,7 +154,7 @@ impl MemoryBank {
     /// [`Error::Incompatible`] for features of other widths than the bank's.
     pub fn localize(&self, image: &ImageFeatures, size: [usize; 2]) -> Result<Localization> {
         check_features(image, &self.tap_widths())?;
-        let similarity = self.similarity(image);
+        let similarity = self.on_patches(self.similarity(image), image.grid);
         let plain = anomaly(similarity.clone(), image.grid, size);
         let score = score(plain.clone(), self.options.score);
         let raw = if self.options.smoothing > 0.0 { anomaly(self.smoothed(similarity, image.grid), image.grid, size) } else { plain };
@@ -167,21 +174,36 @@ impl MemoryBank {
         }
     }
 
-    /// Cosine to the nearest row, mean over taps, `[batch * patches]`.
+    /// The grid that is compared.
+    fn coarse(&self, grid: [usize; 2]) -> [usize; 2] {
+        grid.map(|cells| cells.div_ceil(self.options.coarseness))
+    }
+
+    /// Similarities of compared squares, as similarities of patches `[batch * patches]`.
+    fn on_patches(&self, similarity: Tensor<1>, grid: [usize; 2]) -> Tensor<1> {
+        let [rows, columns] = self.coarse(grid);
+        let batch = similarity.dims()[0] / (rows * columns).max(1);
+        antialiased(similarity.reshape([batch, 1, rows, columns]), grid).flatten(0, 3)
+    }
+
+    /// Cosine to the nearest row, mean over taps, `[batch * compared squares]`.
     fn similarity(&self, image: &ImageFeatures) -> Tensor<1> {
         let nearest = |(tokens, tap): (Tensor<2>, &Tensor<2>)| tokens.matmul(tap.clone()).max_dim(1);
         mean(self.tokens(image).into_iter().zip(&self.taps).map(nearest))
     }
 
-    /// One a tap, `[batch * patches, width]`, unit vectors.
+    /// One a tap, `[batch * compared squares, width]`, unit vectors.
     fn tokens(&self, image: &ImageFeatures) -> Vec<Tensor<2>> {
         let unit = |tokens: &Tensor<3>| {
-            let [batch, patches, width] = tokens.dims();
             let tokens = match self.options.neighbourhood {
                 1 => tokens.clone(),
                 side => average_neighbours(tokens.clone(), image.grid, side),
             };
-            let tokens = tokens.reshape([batch * patches, width]);
+            let tokens = match self.options.coarseness {
+                1 => tokens,
+                side => average_squares(tokens, image.grid, side),
+            };
+            let tokens = tokens.flatten::<2>(0, 1);
             let norms = tokens.clone().square().sum_dim(1).sqrt().clamp_min(LEAST_NORM);
             tokens / norms
         };
@@ -189,8 +211,11 @@ impl MemoryBank {
     }
 
     fn fill(&mut self, normals: &[Vec<ImageFeatures>], device: &Device) -> Result<()> {
-        let patches =
-            |views: &Vec<ImageFeatures>| views.iter().map(|view| view.patch_tokens[0].dims()[0] * view.patch_tokens[0].dims()[1]).sum();
+        let rows = |view: &ImageFeatures| {
+            let [rows, columns] = self.coarse(view.grid);
+            view.patch_tokens.first().map_or(0, |tokens| tokens.dims()[0] * rows * columns)
+        };
+        let patches = |views: &Vec<ImageFeatures>| views.iter().map(rows).sum();
         let counts: Vec<usize> = normals.iter().map(patches).collect();
         if counts.contains(&0) {
             return Err(Error::NoNormals);

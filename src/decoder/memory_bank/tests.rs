@@ -122,11 +122,24 @@ fn one_image_is_calibrated_by_probes_or_within_itself() {
 }
 
 #[test]
+fn coarse_squares_are_compared_and_laid_over_the_patches() {
+    let options = MemoryBankOptions { coarseness: 2, ..only(CalibrationOptions::default()) };
+    let (first, second) = (image(5, 4, 2), image(4, 4, 1));
+    let bank = bank(&[vec![first.clone()], vec![second]], options);
+    assert_eq!(bank.rows(), 2 * 3 * 2 + 2 * 2);
+    let found = bank.localize(&first, [10, 8]).unwrap();
+    assert_eq!(found.map.dims(), [2, 1, 10, 8]);
+    assert!(values(found.raw).into_iter().all(|value| value.abs() < ROUNDING));
+}
+
+#[test]
 fn bad_normals_are_refused() {
     let refused = |normals: &[Vec<ImageFeatures>]| MemoryBank::new(normals, &[], MemoryBankOptions::default()).unwrap_err();
     assert!(matches!(refused(&[]), Error::NoNormals));
     assert!(matches!(refused(&[vec![]]), Error::NoNormals));
     assert!(matches!(refused(&[vec![image(2, 2, 1)], vec![]]), Error::NoNormals));
+    let blind = ImageFeatures { patch_tokens: vec![], ..image(2, 2, 1) };
+    assert!(matches!(refused(&[vec![blind]]), Error::NoNormals));
     assert!(matches!(refused(&[vec![image(2, 2, 1)], vec![pointing(0)]]), Error::Incompatible { expected: 2, found: 1, .. }));
     let mut wrong = image(2, 2, 1);
     wrong.patch_tokens[1] = wrong.patch_tokens[1].clone().slice_fill([0..1, 1..2, 3..5], f32::NAN);
@@ -142,6 +155,7 @@ fn options_out_of_range_are_refused() {
     };
     assert!(refused(&|options| options.neighbourhood = 2));
     assert!(refused(&|options| options.maximum_rows = Some(0)));
+    assert!(refused(&|options| options.coarseness = 0));
     assert!(refused(&|options| options.smoothing = f32::NAN));
     assert!(refused(&|options| options.score = ScoreRule::MeanOfLargest(0.0)));
     assert!(refused(&|options| options.calibration = Some(CalibrationOptions { sharpness: f32::NAN, ..Default::default() })));
