@@ -6,10 +6,7 @@ use anomalygpt::{AnomalyGpt, Place, Verdict, train::dialogue_data::Facts};
 use image::DynamicImage;
 use indicatif::ProgressBar;
 
-use crate::{
-    pool::{self, PoolSize},
-    products::Product,
-};
+use crate::{lines::Line, pool};
 
 /// Marks generators that draw held-back images.
 const PURPOSE: u64 = 3;
@@ -64,19 +61,18 @@ impl fmt::Display for Score {
 }
 
 /// Inspects held-back images of the lines, against text and against normal images.
-pub fn evaluate(model: &AnomalyGpt, products: &[Product], size: PoolSize, seed: u64) -> Result<[Score; 2], Box<dyn Error>> {
+pub fn evaluate(model: &AnomalyGpt, lines: &[Line], images: usize, seed: u64) -> Result<[Score; 2], Box<dyn Error>> {
     let mut scores = [Score::default(); 2];
-    let bar = ProgressBar::new((size.lines * size.images) as u64);
-    for line in 0..size.lines {
-        let mut rng = pool::rng(seed, PURPOSE, line as u64);
-        let product = &products[line % products.len()];
-        let normals: Vec<DynamicImage> = pool::draw_normals(product, &mut rng).into_iter().map(DynamicImage::ImageRgb8).collect();
+    let bar = ProgressBar::new((lines.len() * images) as u64);
+    for (line, number) in lines.iter().zip(0..) {
+        let mut rng = pool::rng(seed, PURPOSE, number);
+        let normals: Vec<DynamicImage> = pool::draw_normals(line, &mut rng).into_iter().map(DynamicImage::ImageRgb8).collect();
         let with_normals = model.clone().with_normals(&normals)?;
-        for index in 0..size.images {
-            let drawn = pool::draw(product, products, index % 2 == 1, &mut rng)?;
+        for index in 0..images {
+            let drawn = pool::draw(line, lines, index % 2 == 1, &mut rng)?;
             let image = DynamicImage::ImageRgb8(drawn.image);
             for (model, score) in [model, &with_normals].into_iter().zip(&mut scores) {
-                let inspection = model.inspect(&image, Some(product.name()))?;
+                let inspection = model.inspect(&image, Some(line.name()))?;
                 score.add(&drawn.places, inspection.verdict, &inspection.answer);
             }
             bar.inc(1);

@@ -4,7 +4,9 @@
 #![allow(clippy::print_stdout)]
 
 mod batches;
+mod draw;
 mod evaluate;
+mod lines;
 mod photographs;
 mod pool;
 mod products;
@@ -27,8 +29,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rand::{SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 
-use pool::{Pool, PoolSize};
-use products::Product;
+use lines::Line;
+use pool::Pool;
 
 /// Styles of each kind of product that are trained on.
 const STYLES: u64 = 6;
@@ -60,19 +62,27 @@ struct Arguments {
 
 /// Sizes of a run.
 struct Plan {
-    training: PoolSize,
-    held_back: PoolSize,
+    /// Lines that are trained on.
+    lines: Vec<Line>,
+    /// Lines of styles that are not.
+    other_lines: Vec<Line>,
+    /// Images of each line to train on, half of them anomalous.
+    images: usize,
+    /// Images of each line to evaluate on.
+    held_back: usize,
     steps: usize,
 }
 
 impl Plan {
-    fn of(arguments: &Arguments, kinds: usize) -> Self {
+    fn of(arguments: &Arguments) -> Result<Self, Box<dyn Error>> {
         if arguments.smoke {
-            let training = PoolSize { lines: kinds, images: 2 };
-            return Self { training, held_back: PoolSize { lines: 4, images: 2 }, steps: 12 };
+            let [mut lines, mut other_lines] = [lines::drawn(0..1), lines::drawn(1..2)];
+            other_lines.truncate(2);
+            lines.truncate(12);
+            return Ok(Self { lines, other_lines, images: 2, held_back: 2, steps: 12 });
         }
-        let training = PoolSize { lines: kinds * STYLES as usize, images: 24 };
-        Self { training, held_back: PoolSize { lines: kinds, images: 8 }, steps: arguments.steps }
+        let lines = [lines::drawn(0..STYLES), lines::photographed(0..STYLES)?].concat();
+        Ok(Self { lines, other_lines: lines::drawn(STYLES..STYLES + 2), images: 12, held_back: 2, steps: arguments.steps })
     }
 }
 
@@ -83,15 +93,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&arguments.out)?;
     let device = default_device()?;
 
-    let tokenizer_bytes = vocabulary::train(corpus(arguments.seed)).map_err(|error| error.to_string())?;
+    let plan = Plan::of(&arguments)?;
+    let tokenizer_bytes = vocabulary::train(corpus(&plan.lines, arguments.seed)).map_err(|error| error.to_string())?;
     let tokenizer = vocabulary::load(&tokenizer_bytes)?;
     let config = MiniConfig::sized_for(tokenizer.vocabulary());
     clock(&format!("tokenizer of {} tokens", tokenizer.vocabulary()));
 
-    let products = lines(STYLES, 0);
-    let plan = Plan::of(&arguments, Product::KINDS);
     let encoder = EfficientNetEncoder::new(mini_trunk(&device)?, config.text_tower.init(&device)?, tokenizer.clone());
-    let pool = Pool::fill(&products, plan.training, &encoder, &config.training_decoder().init(&device), &device, arguments.seed)?;
+    let pool = Pool::fill(&plan.lines, plan.images, &encoder, &config.training_decoder().init(&device), &device, arguments.seed)?;
     clock(&format!("{} images drawn and encoded", pool.items.len()));
 
     let stages = train(&arguments, &plan, &config, &pool, &tokenizer)?;
@@ -101,8 +110,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     clock(&format!("{} steps; {} bytes of weights in {}", plan.steps, bytes.len(), arguments.out.display()));
 
     let model = AnomalyGpt::from_mini(Mini::from_bytes(mini_trunk(&device)?, &tokenizer_bytes, &bytes, &device)?, &device)?;
-    for (what, products) in [("lines of the training", &products), ("lines that it has not seen", &lines(1, STYLES))] {
-        let [text, normals] = evaluate::evaluate(&model, products, plan.held_back, arguments.seed)?;
+    for (what, lines) in [("lines of the training", &plan.lines), ("lines that it has not seen", &plan.other_lines)] {
+        let [text, normals] = evaluate::evaluate(&model, lines, plan.held_back, arguments.seed)?;
         clock(&format!("held-back images of {what}"));
         println!("  against text:          {text}");
         println!("  against normal images: {normals}");
@@ -110,18 +119,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Product lines of each kind, `styles` each, from the style numbered `first` on.
-fn lines(styles: u64, first: u64) -> Vec<Product> {
-    (first..first + styles).flat_map(|style| (0..Product::KINDS).map(move |kind| Product::new(kind, style))).collect()
-}
-
 /// Everything that is said in training, many times over.
-fn corpus(seed: u64) -> impl Iterator<Item = String> + Send {
+fn corpus(lines: &[Line], seed: u64) -> impl Iterator<Item = String> + Send {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let products = lines(1, 0);
     (0..CORPUS).flat_map(move |index| {
         let places: Vec<Place> = (0..index % 4).filter_map(|_| Place::ALL.choose(&mut rng).copied()).collect();
-        let object = products[index % products.len()].name();
+        let object = lines[index % lines.len()].name();
         let (question, answer) = batches::said(&Facts { object, places: &places }, &mut rng);
         let Ensemble { normal, abnormal, .. } = Ensemble::new(object);
         let sentence = [normal, abnormal].concat().choose(&mut rng).cloned().unwrap_or_default();
@@ -144,7 +147,7 @@ fn train(arguments: &Arguments, plan: &Plan, config: &MiniConfig, pool: &Pool, t
     let bar = ProgressBar::new(plan.steps as u64).with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {eta} left  {msg}")?);
     while !trainer.is_finished() {
         let report = trainer.step(|stages, number| {
-            let batch = batches::batch(pool, plan.training.images, number, tokenizer, &device, arguments.seed);
+            let batch = batches::batch(pool, plan.images, number, tokenizer, &device, arguments.seed);
             stages.losses(&batch.map_err(|error| anomalygpt::Error::component("batch", error.to_string()))?, tokenizer)
         })?;
         bar.set_position(report.step as u64);

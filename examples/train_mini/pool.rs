@@ -16,7 +16,7 @@ use indicatif::ProgressBar;
 use rand::{RngExt, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 
-use crate::products::Product;
+use crate::lines::Line;
 
 /// Rows and columns of the maps that are trained on.
 pub const MAP_SIDE: usize = 72;
@@ -27,15 +27,6 @@ const SHOTS: [usize; 4] = [1, 2, 4, 8];
 
 /// Marks generators that draw the training's images.
 const PURPOSE: u64 = 1;
-
-/// How many images to draw.
-#[derive(Clone, Copy, Debug)]
-pub struct PoolSize {
-    /// Product lines, each of its own style.
-    pub lines: usize,
-    /// Images of each line, half of them anomalous.
-    pub images: usize,
-}
 
 /// One image, as all later stages see it.
 #[derive(Debug)]
@@ -71,40 +62,39 @@ pub struct Drawn {
 }
 
 /// Draws one image of a line, with simulated defects if asked for.
-pub fn draw(product: &Product, others: &[Product], anomalous: bool, rng: &mut ChaCha8Rng) -> anomalygpt::Result<Drawn> {
+pub fn draw(line: &Line, others: &[Line], anomalous: bool, rng: &mut ChaCha8Rng) -> anomalygpt::Result<Drawn> {
     let side = *[256, 288, 320, 400].choose(rng).unwrap_or(&256);
-    let image = product.draw(rng, side, side);
+    let image = line.draw(rng, side, side);
     if !anomalous {
         return Ok(Drawn { image, mask: None, places: Vec::new() });
     }
     // The paper cuts from another normal image; half of the time that is one of another product.
-    let source = if rng.random_bool(0.5) { product } else { others.choose(rng).unwrap_or(product) }.draw(rng, side, side);
+    let source = if rng.random_bool(0.5) { line } else { others.choose(rng).unwrap_or(line) }.draw(rng, side, side);
     let Simulated { image, mask, patches, .. } = simulate(rng, &image, &source, &SimulateOptions::default())?;
     let places = patches.iter().map(|patch| Place::of(patch.center[0], patch.center[1], side, side)).collect();
     Ok(Drawn { image, mask: Some(mask), places })
 }
 
 /// Normal images of a line, for a memory bank.
-pub fn draw_normals(product: &Product, rng: &mut ChaCha8Rng) -> Vec<RgbImage> {
+pub fn draw_normals(line: &Line, rng: &mut ChaCha8Rng) -> Vec<RgbImage> {
     let shots = *SHOTS.choose(rng).unwrap_or(&1);
     let side = 256;
-    (0..shots).map(|_| product.draw(rng, side, side)).collect()
+    (0..shots).map(|_| line.draw(rng, side, side)).collect()
 }
 
 impl Pool {
     /// Draws and encodes all lines.
-    pub fn fill(products: &[Product], size: PoolSize, encoder: &EfficientNetEncoder, decoder: &PatchTextDecoder, device: &Device, seed: u64) -> Result<Self, Box<dyn Error>> {
+    pub fn fill(lines: &[Line], images: usize, encoder: &EfficientNetEncoder, decoder: &PatchTextDecoder, device: &Device, seed: u64) -> Result<Self, Box<dyn Error>> {
         let mut pool = Self { items: Vec::new(), grid: [0, 0], widths: Vec::new() };
-        let bar = ProgressBar::new((size.lines * size.images) as u64);
-        for line in 0..size.lines {
-            let mut rng = rng(seed, PURPOSE, line as u64);
-            let product = &products[line % products.len()];
-            let bank = bank(encoder, &draw_normals(product, &mut rng), device)?;
-            for index in 0..size.images {
-                let drawn = draw(product, products, index % 2 == 1, &mut rng)?;
+        let bar = ProgressBar::new((lines.len() * images) as u64);
+        for (line, number) in lines.iter().zip(0..) {
+            let mut rng = rng(seed, PURPOSE, number);
+            let bank = bank(encoder, &draw_normals(line, &mut rng), device)?;
+            for index in 0..images {
+                let drawn = draw(line, lines, index % 2 == 1, &mut rng)?;
                 let features = encode(encoder, &[drawn.image.clone()], device)?;
                 let map = host(decoder.localize(&features, Reference::Normals(&bank))?.map)?;
-                pool.push(product.name(), drawn, features, map)?;
+                pool.push(line.name(), drawn, features, map)?;
                 bar.inc(1);
             }
         }

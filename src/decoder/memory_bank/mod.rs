@@ -60,7 +60,7 @@ impl Default for MemoryBankOptions {
     fn default() -> Self {
         Self {
             neighbourhood: 1,
-            coarseness: 1,
+            coarseness: 2,
             maximum_rows: Some(2048),
             smoothing: 2.5,
             calibration: Some(CalibrationOptions::default()),
