@@ -1,6 +1,6 @@
 //! The drawings and photographs that `train_mini` trains on.
 #![cfg(feature = "train")]
-#![allow(missing_docs, unreachable_pub, dead_code, clippy::unwrap_used)]
+#![allow(missing_docs, unreachable_pub, dead_code, clippy::unwrap_used, clippy::print_stdout)]
 
 #[path = "../examples/train_mini/draw/mod.rs"]
 mod draw;
