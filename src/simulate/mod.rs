@@ -1,7 +1,6 @@
 //! Simulated anomalies: defective images, with exact masks, made of normal ones.
 //!
-//! The paper (section "Data for image-text alignment", after NSA, Schlueter et al. 2022) cuts a patch from another normal image, resizes it, and
-//! blends it in by Poisson editing; cut-paste is the comparison of its Figure 3.
+//! The paper cuts a patch from another normal image, resizes it, and blends it in by Poisson editing; cut-paste is the comparison of its Figure 3.
 //!
 //! Deviations from the paper:
 //! - besides patches there are drawn defects ([`Defect`]): real cracks, scratches, holes and stains are thin or of low contrast, and a
@@ -68,7 +67,7 @@ pub struct SimulateOptions {
     pub count: RangeInclusive<u32>,
     /// Sides of a patch as shares of the image's, in `(0, 1]`; small ones are likelier. Default: 0.06 to 0.4.
     pub side: RangeInclusive<f32>,
-    /// Factors that a patch is resized by. Default: 0.7 to 1.3, as in NSA.
+    /// Factors that a patch is resized by. Default: 0.7 to 1.3.
     pub scale: RangeInclusive<f32>,
     /// How patches are joined. Default: [`Blend::Normal`].
     pub blend: Blend,

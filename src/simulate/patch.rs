@@ -38,7 +38,7 @@ pub(super) fn cut(rng: &mut ChaCha8Rng, canvas: &Canvas<'_>, source: &RgbImage, 
     Ok(Some(Edit { area, pixels, footprint: mask }))
 }
 
-/// A side in pixels; the square of a uniform number makes small ones likelier, as NSA's gamma distribution does.
+/// A side in pixels; the square of a uniform number makes small ones likelier.
 fn side(rng: &mut ChaCha8Rng, whole: u32, options: &SimulateOptions) -> u32 {
     let (from, to) = (*options.side.start(), *options.side.end());
     let share = from + (to - from) * rng.random::<f32>().powi(2);
