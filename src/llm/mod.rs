@@ -15,6 +15,8 @@ pub use llama::Llama;
 /// A piece of a prompt. Each piece is tokenized on its own.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+// A prompt has five of them.
+#[allow(clippy::large_enum_variant)]
 pub enum Segment<'a> {
     /// Text; what looks like a control token in it stays text.
     Text(Cow<'a, str>),

@@ -22,7 +22,8 @@ pub(super) struct Attention {
 /// What all blocks of one pass share.
 #[derive(Debug)]
 pub(super) struct Pass {
-    pub(super) rotation: Rotation,
+    rotation: Rotation,
+    positions: usize,
     /// `[batch, heads, positions, past + positions]`, true where nothing is seen; without it, all of the past is seen.
     hidden: Option<Tensor<4, Bool>>,
 }
@@ -39,7 +40,7 @@ impl Pass {
             let columns = Tensor::<1, Int>::arange(0..all as i64, &device).reshape([1, 1, 1, all]).expand(shape);
             columns.greater(rows).bool_or(keep.bool_not().reshape([batch, 1, 1, all]).expand(shape))
         });
-        Self { rotation, hidden }
+        Self { rotation, positions, hidden }
     }
 }
 
@@ -50,9 +51,10 @@ impl Attention {
         Self { projection: linear((heads + 2 * key_value_heads) * config.head_width()), output: linear(hidden), heads, key_value_heads }
     }
 
-    /// `[batch, positions, hidden]` to the same shape; `cache` is the whole network's, and `layer` its part of it.
-    pub(super) fn forward(&self, x: Tensor<3>, pass: &Pass, cache: Option<&mut KeyValueCache>, layer: usize) -> Tensor<3> {
-        let [batch, positions, hidden] = x.dims();
+    /// `[batch * positions, hidden]` to the same shape; `cache` is the whole network's, and `layer` its part of it.
+    pub(super) fn forward(&self, x: Tensor<2>, pass: &Pass, cache: Option<&mut KeyValueCache>, layer: usize) -> Tensor<2> {
+        let [rows, hidden] = x.dims();
+        let (positions, batch) = (pass.positions, rows / pass.positions.max(1));
         let (heads, groups) = (self.heads, self.key_value_heads);
         let all = self.projection.forward(x).reshape([batch, positions, heads + 2 * groups, hidden / heads]);
         let turned = pass.rotation.apply(all.clone().narrow(2, 0, heads + groups)).swap_dims(1, 2);
@@ -64,7 +66,7 @@ impl Attention {
             None => [keys, values],
         };
         let seen = self.attend(queries, keys, values, pass);
-        self.output.forward(seen.swap_dims(1, 2).reshape([batch, positions, hidden]))
+        self.output.forward(seen.swap_dims(1, 2).reshape([rows, hidden]))
     }
 
     /// Queries `[batch, heads, positions, width]`, keys and values `[batch, groups, all, width]`.

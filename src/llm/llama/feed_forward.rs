@@ -23,10 +23,10 @@ impl FeedForward {
         Self { gate_up: linear(config.hidden, 2 * config.feed_forward), down: linear(config.feed_forward, config.hidden) }
     }
 
-    /// `[batch, positions, hidden]` to the same shape.
-    pub(super) fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+    /// `[rows, hidden]` to the same shape.
+    pub(super) fn forward(&self, x: Tensor<2>) -> Tensor<2> {
         let both = self.gate_up.forward(x);
-        let width = both.dims()[2] / 2;
-        self.down.forward(silu(both.clone().narrow(2, 0, width)) * both.narrow(2, width, width))
+        let width = both.dims()[1] / 2;
+        self.down.forward(silu(both.clone().narrow(1, 0, width)) * both.narrow(1, width, width))
     }
 }

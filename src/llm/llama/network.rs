@@ -3,7 +3,7 @@
 use burn::{
     module::Module,
     nn::{Embedding, EmbeddingConfig, Initializer, Linear, LinearConfig, RmsNorm, RmsNormConfig},
-    tensor::{Bool, Device, Int, Tensor, module::linear},
+    tensor::{Bool, Device, Int, Tensor},
 };
 
 use super::{
@@ -87,12 +87,13 @@ impl LlamaNetwork {
 
     /// Logits `[batch, positions, vocabulary]` of input embeddings `[batch, positions, hidden]`.
     ///
-    /// With a cache, the positions follow those that it holds, and are added to it. `keep`, `[batch, cached + positions]`,
+    /// With a cache, of the same batch, the positions follow those that it holds, and are added to it. `keep`, `[batch, cached + positions]`,
     /// is false at padding, which no other position then sees. (Padding on the right needs none, as long as what is computed at
     /// padded positions is not used: no position sees what comes after it.)
     ///
     /// # Errors
-    /// [`Error::ContextOverflow`] for more positions than the context; [`Error::Incompatible`] for embeddings of another width.
+    /// [`Error::ContextOverflow`] for more positions than the context; [`Error::InvalidConfig`] for none;
+    /// [`Error::Incompatible`] for embeddings of another width.
     pub fn forward(&self, embeddings: Tensor<3>, cache: Option<&mut KeyValueCache>, keep: Option<Tensor<2, Bool>>) -> Result<Tensor<3>> {
         Ok(self.head(self.states(embeddings, cache, keep)?))
     }
@@ -104,7 +105,7 @@ impl LlamaNetwork {
     pub fn last(&self, embeddings: Tensor<3>, cache: Option<&mut KeyValueCache>) -> Result<Tensor<2>> {
         let states = self.states(embeddings, cache, None)?;
         let [batch, positions, width] = states.dims();
-        Ok(self.head(states.narrow(1, positions.saturating_sub(1), 1).reshape([batch, width])))
+        Ok(self.head(states.narrow(1, positions - 1, 1).reshape([batch, width])))
     }
 
     /// What the blocks make of input embeddings, `[batch, positions, hidden]`, for [`head`](Self::head); see [`forward`](Self::forward).
@@ -112,29 +113,38 @@ impl LlamaNetwork {
     /// # Errors
     /// As [`forward`](Self::forward).
     pub fn states(&self, embeddings: Tensor<3>, mut cache: Option<&mut KeyValueCache>, keep: Option<Tensor<2, Bool>>) -> Result<Tensor<3>> {
-        let [_, positions, width] = embeddings.dims();
+        let [batch, positions, width] = embeddings.dims();
         let past = cache.as_ref().map_or(0, |cache| cache.len());
-        self.check(past + positions, width, keep.as_ref())?;
+        self.check(past, positions, width, keep.as_ref())?;
         let pass = Pass::new(self.rotary.at(past, positions), keep, self.config.heads, positions);
-        let mut x = embeddings;
+        // Two axes only: with three, a weight that is a transposed view would be copied at each use.
+        let mut x = embeddings.reshape([batch * positions, width]);
         for (layer, block) in self.blocks.iter().enumerate() {
             x = x.clone() + block.attention.forward(block.attention_norm.forward(x), &pass, cache.as_deref_mut(), layer);
             x = x.clone() + block.feed_forward.forward(block.feed_forward_norm.forward(x));
         }
-        Ok(x)
+        Ok(x.reshape([batch, positions, width]))
     }
 
     /// Logits of [`states`](Self::states) or of a part of them: `[..., hidden]` to `[..., vocabulary]`.
     pub fn head<const D: usize>(&self, states: Tensor<D>) -> Tensor<D> {
-        let states = self.norm.forward(states);
-        match &self.head {
+        let mut shape = states.dims();
+        let rows = shape[..D - 1].iter().product::<usize>();
+        let states = self.norm.forward(states.reshape([rows, self.config.hidden]));
+        let logits = match &self.head {
             Some(head) => head.forward(states),
-            None => linear(states, self.embedding.weight.val().transpose(), None),
-        }
+            None => states.matmul(self.embedding.weight.val().transpose()),
+        };
+        shape[D - 1] = self.config.vocabulary;
+        logits.reshape(shape)
     }
 
-    fn check(&self, positions: usize, width: usize, keep: Option<&Tensor<2, Bool>>) -> Result<()> {
+    fn check(&self, past: usize, new: usize, width: usize, keep: Option<&Tensor<2, Bool>>) -> Result<()> {
+        let positions = past + new;
         let incompatible = |left, expected, found| Err(Error::Incompatible { left, right: "the language model", expected, found });
+        if new == 0 {
+            return Err(Error::InvalidConfig { what: "embeddings", reason: "they have no positions".into() });
+        }
         if positions > self.config.context {
             return Err(Error::ContextOverflow { needed: positions, capacity: self.config.context });
         }

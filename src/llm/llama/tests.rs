@@ -110,6 +110,7 @@ fn what_does_not_fit_is_an_error() {
     let network = network(&config());
     assert!(matches!(network.forward(random([1, 65, 32]), None, None), Err(Error::ContextOverflow { needed: 65, capacity: 64 })));
     assert!(matches!(network.forward(random([1, 3, 31]), None, None), Err(Error::Incompatible { expected: 32, found: 31, .. })));
+    assert!(matches!(network.last(Tensor::zeros([1, 0, 32], &Device::default()), None), Err(Error::InvalidConfig { .. })));
     let keep = Tensor::<2, Bool>::from_data([[true, true]], &Device::default());
     assert!(matches!(network.forward(random([1, 3, 32]), None, Some(keep)), Err(Error::Incompatible { expected: 3, found: 2, .. })));
     let llama = llama();
