@@ -166,7 +166,12 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     fn detection(&self, seen: &Seen, localization: Localization) -> Result<Detection> {
         let raw = host_map(localization.raw)?;
         let map = host_map(localization.map)?.place_into(seen.covered, seen.width, seen.height)?;
-        let score = localization.score.into_data().convert::<f32>().try_to_vec::<f32>().map_err(|error| Error::component("decoder", error.to_string()))?;
+        let score = localization
+            .score
+            .into_data()
+            .convert::<f32>()
+            .try_to_vec::<f32>()
+            .map_err(|error| Error::component("decoder", error.to_string()))?;
         let score = score.first().copied().ok_or_else(|| Error::component("decoder", "gave no score"))?;
         let regions = regions(&map, REGION_THRESHOLD);
         Ok(Detection::new(score, map, raw, regions))

@@ -9,5 +9,9 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`Error::NoBackend`] where the crate was built without one.
 pub fn default_device() -> Result<Device> {
-    if cfg!(any(feature = "flex", feature = "ndarray", feature = "wgpu", feature = "cuda")) { Ok(Device::default()) } else { Err(Error::NoBackend) }
+    if cfg!(any(feature = "flex", feature = "ndarray", feature = "wgpu", feature = "cuda")) {
+        Ok(Device::default())
+    } else {
+        Err(Error::NoBackend)
+    }
 }

@@ -34,7 +34,14 @@ const PRESENCE: f64 = 0.6;
 const PURPOSE: u64 = 2;
 
 /// The batch of a number; odd ones give the prompt learner the memory bank's map, even ones the decoder's own.
-pub fn batch(pool: &Pool, images_per_line: usize, number: usize, tokenizer: &Tokenizer, device: &Device, seed: u64) -> Result<Batch, Box<dyn Error>> {
+pub fn batch(
+    pool: &Pool,
+    images_per_line: usize,
+    number: usize,
+    tokenizer: &Tokenizer,
+    device: &Device,
+    seed: u64,
+) -> Result<Batch, Box<dyn Error>> {
     let mut rng = pool::rng(seed, PURPOSE, number as u64);
     let lines = pool.items.len() / images_per_line;
     let (mut indices, mut objects, mut object_of) = (Vec::new(), Vec::new(), Vec::new());
@@ -68,7 +75,11 @@ fn talk(item: &Item, tokenizer: &Tokenizer, rng: &mut ChaCha8Rng) -> anomalygpt:
 
 /// What is asked and answered about an image.
 pub fn said(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> (String, String) {
-    let kind = if rng.random_bool(PRESENCE) { Kind::Presence } else { *[Kind::Where, Kind::Count, Kind::What].choose(rng).unwrap_or(&Kind::Where) };
+    let kind = if rng.random_bool(PRESENCE) {
+        Kind::Presence
+    } else {
+        *[Kind::Where, Kind::Count, Kind::What].choose(rng).unwrap_or(&Kind::Where)
+    };
     if kind != Kind::Presence || !rng.random_bool(STANDARD) {
         return dialogue_data::pair(rng, kind, facts);
     }

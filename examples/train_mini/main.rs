@@ -164,5 +164,9 @@ fn train(arguments: &Arguments, plan: &Plan, config: &MiniConfig, pool: &Pool, t
 fn message(report: &StepReport) -> String {
     let losses = report.losses;
     let (answer, focal, dice) = (losses.cross_entropy, losses.focal, losses.dice);
-    format!("loss {:.3} (answer {answer:.3}, focal {focal:.3}, dice {dice:.3}), tokens right {:.1} %", losses.total(), 100.0 * losses.token_accuracy)
+    format!(
+        "loss {:.3} (answer {answer:.3}, focal {focal:.3}, dice {dice:.3}), tokens right {:.1} %",
+        losses.total(),
+        100.0 * losses.token_accuracy
+    )
 }

@@ -84,7 +84,14 @@ pub fn draw_normals(line: &Line, rng: &mut ChaCha8Rng) -> Vec<RgbImage> {
 
 impl Pool {
     /// Draws and encodes all lines.
-    pub fn fill(lines: &[Line], images: usize, encoder: &EfficientNetEncoder, decoder: &PatchTextDecoder, device: &Device, seed: u64) -> Result<Self, Box<dyn Error>> {
+    pub fn fill(
+        lines: &[Line],
+        images: usize,
+        encoder: &EfficientNetEncoder,
+        decoder: &PatchTextDecoder,
+        device: &Device,
+        seed: u64,
+    ) -> Result<Self, Box<dyn Error>> {
         let mut pool = Self { items: Vec::new(), grid: [0, 0], widths: Vec::new() };
         let bar = ProgressBar::new((lines.len() * images) as u64);
         for (line, number) in lines.iter().zip(0..) {
@@ -122,7 +129,11 @@ impl Pool {
         let patch_tokens = self.widths.iter().enumerate().map(tap).collect();
         let embeddings: Vec<f32> = indices.iter().flat_map(|&index| self.items[index].embedding.clone()).collect();
         let width = embeddings.len() / indices.len().max(1);
-        ImageFeatures { patch_tokens, grid: self.grid, embedding: Tensor::from_data(TensorData::new(embeddings, [indices.len(), width]), device) }
+        ImageFeatures {
+            patch_tokens,
+            grid: self.grid,
+            embedding: Tensor::from_data(TensorData::new(embeddings, [indices.len(), width]), device),
+        }
     }
 
     /// The masks of the images at `indices`, `[images, 1, MAP_SIDE, MAP_SIDE]`.

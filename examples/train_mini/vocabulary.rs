@@ -2,7 +2,8 @@
 
 use anomalygpt::text::Tokenizer;
 use tokenizers::{
-    AddedToken, DecoderWrapper, ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Result, TokenizerBuilder, TokenizerImpl,
+    AddedToken, DecoderWrapper, ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, Result, TokenizerBuilder,
+    TokenizerImpl,
     models::bpe::{BPE, BpeTrainerBuilder},
     pre_tokenizers::byte_level::ByteLevel,
 };
@@ -25,10 +26,15 @@ pub fn train(sentences: impl Iterator<Item = String> + Send) -> Result<Vec<u8>> 
         .build();
     let bytes = ByteLevel::new(true, false, true);
     let mut tokenizer: TokenizerImpl<BPE, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper> =
-        TokenizerBuilder::new().with_model(BPE::default()).with_pre_tokenizer(Some(bytes.into())).with_decoder(Some(bytes.into())).build()?;
+        TokenizerBuilder::new()
+            .with_model(BPE::default())
+            .with_pre_tokenizer(Some(bytes.into()))
+            .with_decoder(Some(bytes.into()))
+            .build()?;
     let plain = PLAIN_ENGLISH.iter().flat_map(|text| text.lines()).map(str::to_owned);
     tokenizer.train(&mut trainer, sentences.chain(plain))?;
-    let (model, pre_tokenizer, decoder) = (tokenizer.get_model().clone(), tokenizer.get_pre_tokenizer().cloned(), tokenizer.get_decoder().cloned());
+    let (model, pre_tokenizer, decoder) =
+        (tokenizer.get_model().clone(), tokenizer.get_pre_tokenizer().cloned(), tokenizer.get_decoder().cloned());
     let mut whole = tokenizers::Tokenizer::new(ModelWrapper::BPE(model));
     whole.with_pre_tokenizer(pre_tokenizer).with_decoder(decoder);
     whole.add_special_tokens(control)?;

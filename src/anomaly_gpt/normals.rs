@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use image::{DynamicImage, RgbImage, imageops};
+use imageproc::geometric_transformations::{Border, Interpolation, rotate_about_center};
 
 use super::AnomalyGpt;
 use crate::{
@@ -36,7 +37,11 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         let resize = |image: &DynamicImage| self.encoder.preprocess().resize(&preprocess::to_rgb(image));
         let resized = normals.iter().map(resize).collect::<Result<Vec<_>>>()?;
         let views = resized.iter().map(|image| self.encode_each(&flips(image))).collect::<Result<Vec<_>>>()?;
-        self.normals = Some(Arc::new(MemoryBank::new(&views, &[], options)?));
+        let probes = match &resized[..] {
+            [image] => self.encode_each(&turned(image))?,
+            _ => Vec::new(),
+        };
+        self.normals = Some(Arc::new(MemoryBank::new(&views, &probes, options)?));
         Ok(self)
     }
 
@@ -50,4 +55,12 @@ fn flips(image: &RgbImage) -> [RgbImage; 4] {
     let (across, down) = (imageops::flip_horizontal(image), imageops::flip_vertical(image));
     let both = imageops::flip_vertical(&across);
     [image.clone(), across, down, both]
+}
+
+/// How far a single normal image is turned to see how much an image of it may differ, in degrees.
+const TURN: f32 = 5.0;
+
+/// An image turned a little to both sides.
+fn turned(image: &RgbImage) -> [RgbImage; 2] {
+    [-TURN, TURN].map(|degrees| rotate_about_center(image, degrees.to_radians(), Interpolation::Bilinear, Border::Replicate))
 }

@@ -108,7 +108,11 @@ impl Mini {
 /// # Errors
 /// As [`Mini::load`].
 pub fn mini_trunk(device: &Device) -> Result<EfficientNet> {
-    EfficientNet::from_state(&EfficientNetConfig::lite0().tapped(TAPS), &StateDict::from_safetensors("the embedded trunk", MINI_TRUNK)?, device)
+    EfficientNet::from_state(
+        &EfficientNetConfig::lite0().tapped(TAPS),
+        &StateDict::from_safetensors("the embedded trunk", MINI_TRUNK)?,
+        device,
+    )
 }
 
 /// A drawn product with a defect, to try things on.

@@ -15,7 +15,11 @@ use crate::{
     error::{Error, Result},
     llm::llama::LlamaNetwork,
     prompt_learner::{ConvPromptLearner, PromptLearner},
-    text::{Tokenizer, dialogue::{self, Supervised}, ensemble::Ensemble},
+    text::{
+        Tokenizer,
+        dialogue::{self, Supervised},
+        ensemble::Ensemble,
+    },
 };
 
 /// A part that can be frozen.
@@ -162,7 +166,9 @@ impl Padded {
             ids.extend(dialogue.ids.iter().map(|&id| i64::from(id)).chain(std::iter::repeat_n(0, padding)));
             keep.extend(std::iter::repeat_n(true, lead + dialogue.ids.len()).chain(std::iter::repeat_n(false, padding)));
             targets.extend(std::iter::repeat_n(IGNORED, lead));
-            targets.extend(dialogue.targets.iter().map(|target| target.map_or(IGNORED, i64::from)).chain(std::iter::repeat_n(IGNORED, padding)));
+            targets.extend(
+                dialogue.targets.iter().map(|target| target.map_or(IGNORED, i64::from)).chain(std::iter::repeat_n(IGNORED, padding)),
+            );
         }
         Self {
             ids: TensorData::new(ids, [images, length]),

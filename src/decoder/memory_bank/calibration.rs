@@ -1,4 +1,9 @@
 //! One scale for all products: where normal images lie on the raw map's scale, and where an anomaly starts.
+//!
+//! With two normal images or more, each is compared with the bank of the others, all of its views left out. Such banks hold
+//! an image less, so what they find is a little higher than what the whole bank finds in a good part: that is the margin.
+//! One image can't tell how parts differ from one another; slightly turned views of it (probes) differ less than parts do,
+//! by a factor that is a setting.
 
 use burn::tensor::{Bool, Tensor, TensorData, activation::sigmoid};
 
@@ -14,8 +19,8 @@ const NEAR: usize = 2;
 /// Least distance of high from low, so that identical normal images don't make noise an anomaly.
 const LEAST_RANGE: f32 = 0.02;
 
-/// Settings of the calibrated map, `sigmoid(sharpness * (z - 1))` where `z` is 0 at normal images' `low` quantile of raw
-/// values and 1 at their `high` quantile. It grows strictly with the raw map, so ranks are kept.
+/// Settings of the calibrated map, `sigmoid(sharpness * (z - 1))`: `z` is 0 at the normal images' `low` quantile of raw
+/// values, and 1 at the median of their maxima. It grows strictly with the raw map, so ranks are kept.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CalibrationOptions {
@@ -23,13 +28,13 @@ pub struct CalibrationOptions {
     pub sharpness: f32,
     /// Share of the normal images' patches below `z = 0`, in `[0, 1]`.
     pub low: f32,
-    /// Share of the normal images' patches below `z = 1`, in `[low, 1]`.
-    pub high: f32,
+    /// With one normal image: how much more good parts differ from it than its probes do, above 0.
+    pub spread_of_parts: f32,
 }
 
 impl Default for CalibrationOptions {
     fn default() -> Self {
-        Self { sharpness: 4.0, low: 0.5, high: 0.995 }
+        Self { sharpness: 4.0, low: 0.5, spread_of_parts: 1.75 }
     }
 }
 
@@ -39,8 +44,11 @@ impl CalibrationOptions {
         if !(self.sharpness > 0.0 && self.sharpness.is_finite()) {
             return invalid("sharpness", "it must be above 0");
         }
-        if !(0.0 <= self.low && self.low <= self.high && self.high <= 1.0) {
-            return invalid("quantiles of the calibration", "they must hold 0 <= low <= high <= 1");
+        if !(0.0..=1.0).contains(&self.low) {
+            return invalid("low quantile of the calibration", "it must be from 0 to 1");
+        }
+        if !(self.spread_of_parts > 0.0 && self.spread_of_parts.is_finite()) {
+            return invalid("spread of parts", "it must be above 0");
         }
         Ok(())
     }
@@ -55,18 +63,25 @@ pub(super) struct Calibration {
 }
 
 impl Calibration {
-    /// From raw values of normal patches; there is at least one.
-    fn of(mut values: Vec<f32>, options: &CalibrationOptions) -> Self {
-        values.sort_by(f32::total_cmp);
-        let quantile = |share: f32| values.get(((values.len() - 1) as f32 * share).round() as usize).copied().unwrap_or(0.0);
-        let low = quantile(options.low);
-        Self { low, range: (quantile(options.high) - low).max(LEAST_RANGE), sharpness: options.sharpness }
+    /// From raw values of normal images, one list each; there is at least one value.
+    fn of(images: Vec<Vec<f32>>, spread: f32, options: &CalibrationOptions) -> Self {
+        let maxima = images.iter().map(|values| values.iter().copied().fold(f32::NEG_INFINITY, f32::max)).collect();
+        let low = quantile(images.concat(), options.low);
+        let high = quantile(maxima, 0.5) * spread;
+        Self { low, range: (high - low).max(LEAST_RANGE), sharpness: options.sharpness }
     }
 
     /// The calibrated map of a raw one.
     pub(super) fn apply(&self, raw: Tensor<4>) -> Tensor<4> {
         sigmoid(((raw - self.low) / self.range - 1.0) * self.sharpness)
     }
+}
+
+fn quantile(mut values: Vec<f32>, share: f32) -> f32 {
+    values.sort_by(f32::total_cmp);
+    let at = (values.len().saturating_sub(1)) as f32 * share;
+    let value = |index: f32| values.get(index as usize).copied().unwrap_or(0.0);
+    (value(at.floor()) + value(at.ceil())) / 2.0
 }
 
 /// Where normal images lie: those that the bank is made of without their own rows, or the probes, or the one image
@@ -77,19 +92,19 @@ pub(super) fn calibrate(
     probes: &[ImageFeatures],
     options: &CalibrationOptions,
 ) -> Result<Calibration> {
-    let images = || normals.iter().filter_map(|views| views.first());
-    let similarities: Vec<(&ImageFeatures, Tensor<1>)> = match (normals.len(), probes) {
-        (1, []) => images().map(|image| (image, within_itself(bank, image))).collect(),
-        (1, probes) => probes.iter().map(|probe| (probe, bank.similarity(probe))).collect(),
-        _ => images().enumerate().map(|(index, image)| (image, without_its_own(bank, index, image))).collect(),
+    let (similarities, spread): (Vec<Tensor<1>>, f32) = match (normals, probes) {
+        ([views], []) => (views.first().map(|image| within_itself(bank, image)).into_iter().collect(), 1.0),
+        ([_], probes) => (probes.iter().map(|probe| bank.similarity(probe)).collect(), options.spread_of_parts),
+        _ => {
+            let views = normals.iter().enumerate().flat_map(|(index, views)| views.iter().map(move |view| (index, view)));
+            (views.map(|(index, view)| without_its_own(bank, index, view)).collect(), 1.0)
+        }
     };
-    let mut values = vec![];
-    for (image, similarity) in similarities {
-        let similarity = bank.smoothed(bank.on_patches(similarity, image.grid), image.grid);
+    let values = |similarity: Tensor<1>| {
         let found = (1.0f32 - similarity).into_data().convert::<f32>().try_to_vec::<f32>();
-        values.extend(found.map_err(|error| Error::component("the memory bank", format!("{error:?}")))?);
-    }
-    Ok(Calibration::of(values, options))
+        found.map_err(|error| Error::component("the memory bank", error.to_string()))
+    };
+    Ok(Calibration::of(similarities.into_iter().map(values).collect::<Result<_>>()?, spread, options))
 }
 
 /// Similarity of one of the bank's images to the rows of all others.

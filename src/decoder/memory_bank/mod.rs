@@ -38,7 +38,8 @@ pub struct MemoryBankOptions {
     pub coarseness: usize,
     /// Most patches that a tap keeps; of more, an even selection. `None` keeps all.
     pub maximum_rows: Option<usize>,
-    /// Standard deviation, in patches, of a Gaussian blur of the map; 0 for none. The score sees the map before it.
+    /// Standard deviation, in patches, of a Gaussian blur of the map, after which its peak is raised to its height before;
+    /// 0 for none. The score sees the map before it.
     pub smoothing: f32,
     /// How the raw map is brought to one scale for all products; `None` leaves it as it is.
     pub calibration: Option<CalibrationOptions>,
@@ -157,7 +158,11 @@ impl MemoryBank {
         let similarity = self.on_patches(self.similarity(image), image.grid);
         let plain = anomaly(similarity.clone(), image.grid, size);
         let score = score(plain.clone(), self.options.score);
-        let raw = if self.options.smoothing > 0.0 { anomaly(self.smoothed(similarity, image.grid), image.grid, size) } else { plain };
+        let raw = if self.options.smoothing > 0.0 {
+            peaking(anomaly(self.smoothed(similarity, image.grid), image.grid, size), plain)
+        } else {
+            plain
+        };
         let map = self.calibration.as_ref().map_or_else(|| raw.clone(), |calibration| calibration.apply(raw.clone()));
         Ok(Localization { map, raw, score })
     }
@@ -243,6 +248,12 @@ impl MemoryBank {
 fn anomaly(similarity: Tensor<1>, grid: [usize; 2], size: [usize; 2]) -> Tensor<4> {
     let batch = similarity.dims()[0] / (grid[0] * grid[1]).max(1);
     1.0f32 - align_corners(similarity.reshape([batch, 1, grid[0], grid[1]]), size)
+}
+
+/// `smooth` maps scaled so that each is as high as the `sharp` one.
+fn peaking(smooth: Tensor<4>, sharp: Tensor<4>) -> Tensor<4> {
+    let peak = |maps: Tensor<4>| maps.flatten::<2>(1, 3).max_dim(1).clamp_min(LEAST_NORM).unsqueeze_dims::<4>(&[2, 3]);
+    smooth.clone() * (peak(sharp) / peak(smooth))
 }
 
 /// Mean over taps of `[positions, 1]`, as `[positions]`.

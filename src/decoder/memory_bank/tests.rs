@@ -159,7 +159,7 @@ fn options_out_of_range_are_refused() {
     assert!(refused(&|options| options.smoothing = f32::NAN));
     assert!(refused(&|options| options.score = ScoreRule::MeanOfLargest(0.0)));
     assert!(refused(&|options| options.calibration = Some(CalibrationOptions { sharpness: f32::NAN, ..Default::default() })));
-    assert!(refused(&|options| options.calibration = Some(CalibrationOptions { low: 0.9, high: 0.1, ..Default::default() })));
+    assert!(refused(&|options| options.calibration = Some(CalibrationOptions { low: 1.1, ..Default::default() })));
     assert!(!refused(&|options| options.neighbourhood = 3));
 }
 

@@ -9,7 +9,9 @@ use burn::tensor::{Tensor, TensorData};
 pub(super) fn resample(map: Tensor<4>, grid: [usize; 2]) -> Tensor<4> {
     let [batch, rows, columns, channels] = map.dims();
     let device = map.device();
-    let matrix = |from: usize, to: usize| Tensor::<2>::from_data(TensorData::new(averaged(&weights(from, to), from), [to, from]), &device).unsqueeze::<3>();
+    let matrix = |from: usize, to: usize| {
+        Tensor::<2>::from_data(TensorData::new(averaged(&weights(from, to), from), [to, from]), &device).unsqueeze::<3>()
+    };
     let mut x = map.reshape([batch, rows, columns * channels]);
     x = matrix(rows, grid[0]).matmul(x);
     let mut x = x.reshape([batch * grid[0], columns, channels]);
