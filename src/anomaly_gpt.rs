@@ -127,7 +127,7 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
 
     fn localize(&self, features: &ImageFeatures, description: Option<&str>) -> Result<Localization> {
         match &self.normals {
-            Some(bank) => self.decoder.localize(features, Reference::Normals(bank)),
+            Some(bank) => self.decoder.localize(features, Reference::NormalsAndText(bank, &self.text_pair(descriptions::UNKNOWN)?)),
             None => {
                 let object = descriptions::object_of(description);
                 self.decoder.localize(features, Reference::Text(&self.text_pair(&object)?))

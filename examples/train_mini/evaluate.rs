@@ -6,7 +6,7 @@ use anomalygpt::{AnomalyGpt, Place, Verdict, train::dialogue_data::Facts};
 use image::DynamicImage;
 use indicatif::ProgressBar;
 
-use crate::{lines::Line, pool};
+use crate::{images, lines::Line, pool};
 
 /// Marks generators that draw held-back images.
 const PURPOSE: u64 = 3;
@@ -66,10 +66,10 @@ pub fn evaluate(model: &AnomalyGpt, lines: &[Line], images: usize, seed: u64) ->
     let bar = ProgressBar::new((lines.len() * images) as u64);
     for (line, number) in lines.iter().zip(0..) {
         let mut rng = pool::rng(seed, PURPOSE, number);
-        let normals: Vec<DynamicImage> = pool::draw_normals(line, &mut rng).into_iter().map(DynamicImage::ImageRgb8).collect();
+        let normals: Vec<DynamicImage> = images::draw_normals(line, &mut rng).into_iter().map(DynamicImage::ImageRgb8).collect();
         let with_normals = model.clone().with_normals(&normals)?;
         for index in 0..images {
-            let drawn = pool::draw(line, lines, index % 2 == 1, &mut rng)?;
+            let drawn = images::draw(line, lines, index % 2 == 1, &mut rng)?;
             let image = DynamicImage::ImageRgb8(drawn.image);
             for (model, score) in [model, &with_normals].into_iter().zip(&mut scores) {
                 let inspection = model.inspect(&image, Some(line.name()))?;

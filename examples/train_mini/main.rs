@@ -6,6 +6,7 @@
 mod batches;
 mod draw;
 mod evaluate;
+mod images;
 mod lines;
 mod photographs;
 mod pool;
@@ -16,7 +17,9 @@ mod vocabulary;
 use std::{error::Error, fs, path::PathBuf, time::Instant};
 
 use anomalygpt::{
-    AnomalyGpt, Place, default_device,
+    AnomalyGpt, Place,
+    decoder::PatchTextDecoderConfig,
+    default_device,
     encoder::EfficientNetEncoder,
     pretrained::{Mini, MiniConfig, mini_trunk},
     text::{Tokenizer, dialogue, ensemble::Ensemble},
@@ -82,7 +85,7 @@ impl Plan {
             return Ok(Self { lines, other_lines, images: 2, held_back: 2, steps: 12 });
         }
         let lines = [lines::drawn(0..STYLES), lines::photographed(0..STYLES)?].concat();
-        Ok(Self { lines, other_lines: lines::drawn(STYLES..STYLES + 2), images: 12, held_back: 2, steps: arguments.steps })
+        Ok(Self { lines, other_lines: lines::drawn(STYLES..STYLES + 2), images: 20, held_back: 2, steps: arguments.steps })
     }
 }
 
@@ -100,7 +103,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     clock(&format!("tokenizer of {} tokens", tokenizer.vocabulary()));
 
     let encoder = EfficientNetEncoder::new(mini_trunk(&device)?, config.text_tower.init(&device)?, tokenizer.clone());
-    let pool = Pool::fill(&plan.lines, plan.images, &encoder, &config.training_decoder().init(&device), &device, arguments.seed)?;
+    let pool = Pool::fill(&plan.lines, plan.images, &encoder, &config.decoder.init(&device), &device, arguments.seed)?;
     clock(&format!("{} images drawn and encoded", pool.items.len()));
 
     let stages = train(&arguments, &plan, &config, &pool, &tokenizer)?;
@@ -117,6 +120,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("  against normal images: {normals}");
     }
     Ok(())
+}
+
+/// The decoder over averaged patches.
+fn training_decoder(config: &MiniConfig) -> PatchTextDecoderConfig {
+    PatchTextDecoderConfig { upscale: pool::UPSCALE, ..config.decoder.clone() }
 }
 
 /// Everything that is said in training, many times over.
@@ -137,7 +145,7 @@ fn train(arguments: &Arguments, plan: &Plan, config: &MiniConfig, pool: &Pool, t
     device.seed(arguments.seed);
     let stages = Stages {
         text_tower: config.text_tower.init(&device)?,
-        decoder: config.training_decoder().init(&device),
+        decoder: training_decoder(config).init(&device),
         prompt_learner: config.prompt_learner.init(&device)?,
         llm: config.llm.init(&device)?,
     };

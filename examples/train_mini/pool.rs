@@ -1,29 +1,30 @@
 //! Drawn photographs, simulated defects, and what trunk and memory bank see in them.
 
-use std::error::Error;
-
 use anomalygpt::{
-    Place,
+    AnomalyMap, Place,
     decoder::{Decoder, MemoryBank, MemoryBankOptions, PatchTextDecoder, Reference},
-    encoder::{EfficientNetEncoder, Encoder, ImageFeatures},
+    encoder::{EfficientNetEncoder, Encoder, ImageFeatures, efficientnet::PATCH},
     preprocess::Preprocess,
-    simulate::{SimulateOptions, Simulated, simulate},
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use half::f16;
 use image::{GrayImage, RgbImage, imageops};
 use indicatif::ProgressBar;
-use rand::{RngExt, SeedableRng, seq::IndexedRandom};
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
 
-use crate::lines::Line;
+use crate::{
+    images::{self, Drawn},
+    lines::Line,
+};
 
-/// Rows and columns of the maps that are trained on.
-pub const MAP_SIDE: usize = 72;
+/// Patches that are averaged to one in training, each way: the taps are no finer than that.
+const COARSENESS: usize = 2;
+/// Pixels of a training map for each averaged patch, each way.
+pub(crate) const UPSCALE: usize = 4;
 /// Share of a map's cell that must be anomalous for the cell to count so, as in the reference.
 const MASK_THRESHOLD: f32 = 0.3;
-/// Normal images in a memory bank, each as likely as the others.
-const SHOTS: [usize; 4] = [1, 2, 4, 8];
 
 /// Marks generators that draw the training's images.
 const PURPOSE: u64 = 1;
@@ -42,7 +43,7 @@ pub struct Item {
     map: Vec<f32>,
 }
 
-/// Images and the sizes of their features.
+/// Images, and the sizes of what is known of them.
 #[derive(Debug)]
 pub struct Pool {
     /// All images; those of one line follow each other.
@@ -51,39 +52,8 @@ pub struct Pool {
     widths: Vec<usize>,
 }
 
-/// An image that a product line gives, before the trunk.
-pub struct Drawn {
-    /// The photograph.
-    pub image: RgbImage,
-    /// Where it was changed.
-    pub mask: Option<GrayImage>,
-    /// Centres' cells.
-    pub places: Vec<Place>,
-}
-
-/// Draws one image of a line, with simulated defects if asked for.
-pub fn draw(line: &Line, others: &[Line], anomalous: bool, rng: &mut ChaCha8Rng) -> anomalygpt::Result<Drawn> {
-    let side = *[256, 288, 320, 400].choose(rng).unwrap_or(&256);
-    let image = line.draw(rng, side, side);
-    if !anomalous {
-        return Ok(Drawn { image, mask: None, places: Vec::new() });
-    }
-    // The paper cuts from another normal image; half of the time that is one of another product.
-    let source = if rng.random_bool(0.5) { line } else { others.choose(rng).unwrap_or(line) }.draw(rng, side, side);
-    let Simulated { image, mask, patches, .. } = simulate(rng, &image, &source, &SimulateOptions::default())?;
-    let places = patches.iter().map(|patch| Place::of(patch.center[0], patch.center[1], side, side)).collect();
-    Ok(Drawn { image, mask: Some(mask), places })
-}
-
-/// Normal images of a line, for a memory bank.
-pub fn draw_normals(line: &Line, rng: &mut ChaCha8Rng) -> Vec<RgbImage> {
-    let shots = *SHOTS.choose(rng).unwrap_or(&1);
-    let side = 256;
-    (0..shots).map(|_| line.draw(rng, side, side)).collect()
-}
-
 impl Pool {
-    /// Draws and encodes all lines.
+    /// Draws and encodes all lines; memory banks are read by `decoder`.
     pub fn fill(
         lines: &[Line],
         images: usize,
@@ -91,32 +61,25 @@ impl Pool {
         decoder: &PatchTextDecoder,
         device: &Device,
         seed: u64,
-    ) -> Result<Self, Box<dyn Error>> {
-        let mut pool = Self { items: Vec::new(), grid: [0, 0], widths: Vec::new() };
+    ) -> anomalygpt::Result<Self> {
+        let side = encoder.preprocess().size as usize / (PATCH * COARSENESS);
         let bar = ProgressBar::new((lines.len() * images) as u64);
-        for (line, number) in lines.iter().zip(0..) {
-            let mut rng = rng(seed, PURPOSE, number);
-            let bank = bank(encoder, &draw_normals(line, &mut rng), device)?;
+        let fill = |(number, line): (usize, &Line)| {
+            let mut rng = rng(seed, PURPOSE, number as u64);
+            let bank = bank(encoder, &images::draw_normals(line, &mut rng), device)?;
+            let mut items = Vec::new();
             for index in 0..images {
-                let drawn = draw(line, lines, index % 2 == 1, &mut rng)?;
-                let features = encode(encoder, &[drawn.image.clone()], device)?;
-                let map = host(decoder.localize(&features, Reference::Normals(&bank))?.map)?;
-                pool.push(line.name(), drawn, features, map)?;
+                let drawn = images::draw(line, lines, index % 2 == 1, &mut rng)?;
+                let features = encode(encoder, std::slice::from_ref(&drawn.image), device)?;
+                let map = decoder.localize(&features, Reference::Normals(&bank))?.map;
+                items.push(item(line.name(), drawn, features, map, side * UPSCALE)?);
                 bar.inc(1);
             }
-        }
+            Ok(items)
+        };
+        let items = lines.par_iter().enumerate().map(fill).collect::<anomalygpt::Result<Vec<_>>>()?.into_iter().flatten().collect();
         bar.finish_and_clear();
-        Ok(pool)
-    }
-
-    fn push(&mut self, object: &'static str, drawn: Drawn, features: ImageFeatures, map: Vec<f32>) -> Result<(), Box<dyn Error>> {
-        self.grid = features.grid;
-        self.widths = features.patch_tokens.iter().map(|tokens| tokens.dims()[2]).collect();
-        let halves = |tokens: Tensor<3>| Ok::<_, Box<dyn Error>>(host(tokens)?.into_iter().map(f16::from_f32).collect());
-        let tokens = features.patch_tokens.into_iter().map(halves).collect::<Result<_, _>>()?;
-        let mask = drawn.mask.map_or_else(|| vec![0.0; MAP_SIDE * MAP_SIDE], |mask| shrink(&mask));
-        self.items.push(Item { object, places: drawn.places, tokens, embedding: host(features.embedding)?, mask, map });
-        Ok(())
+        Ok(Self { items, grid: [side; 2], widths: encoder.tap_widths().to_vec() })
     }
 
     /// The features of the images at `indices`, as one batch.
@@ -136,19 +99,20 @@ impl Pool {
         }
     }
 
-    /// The masks of the images at `indices`, `[images, 1, MAP_SIDE, MAP_SIDE]`.
+    /// The masks of the images at `indices`, `[images, 1, height, width]`.
     pub fn masks(&self, indices: &[usize], device: &Device) -> Tensor<4> {
         self.stack(indices, device, |item| &item.mask)
     }
 
-    /// Their memory-bank maps, `[images, 1, MAP_SIDE, MAP_SIDE]`.
+    /// Their memory-bank maps, `[images, 1, height, width]`.
     pub fn maps(&self, indices: &[usize], device: &Device) -> Tensor<4> {
         self.stack(indices, device, |item| &item.map)
     }
 
     fn stack(&self, indices: &[usize], device: &Device, of: impl Fn(&Item) -> &Vec<f32>) -> Tensor<4> {
+        let [rows, columns] = self.grid.map(|cells| cells * UPSCALE);
         let values: Vec<f32> = indices.iter().flat_map(|&index| of(&self.items[index]).clone()).collect();
-        Tensor::from_data(TensorData::new(values, [indices.len(), 1, MAP_SIDE, MAP_SIDE]), device)
+        Tensor::from_data(TensorData::new(values, [indices.len(), 1, rows, columns]), device)
     }
 }
 
@@ -168,13 +132,33 @@ fn bank(encoder: &EfficientNetEncoder, normals: &[RgbImage], device: &Device) ->
     MemoryBank::new(&normals.iter().map(views).collect::<anomalygpt::Result<Vec<_>>>()?, &[], MemoryBankOptions::default())
 }
 
-fn host<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>, Box<dyn Error>> {
-    tensor.into_data().try_to_vec::<f32>().map_err(|error| error.to_string().into())
+/// What is kept of an image; maps get `side` rows and columns.
+fn item(object: &'static str, drawn: Drawn, features: ImageFeatures, map: Tensor<4>, side: usize) -> anomalygpt::Result<Item> {
+    let [rows, columns] = features.grid.map(|cells| cells / COARSENESS);
+    let coarse = |tokens: Tensor<3>| {
+        let width = tokens.dims()[2];
+        let squares: Tensor<6> = tokens.reshape([1, rows, COARSENESS, columns, COARSENESS, width]);
+        Ok(host(squares.mean_dims(&[2, 4]))?.into_iter().map(f16::from_f32).collect())
+    };
+    let [_, _, height, width] = map.dims();
+    let map = AnomalyMap::new(width as u32, height as u32, host(map)?)?.resize(side as u32, side as u32)?;
+    Ok(Item {
+        object,
+        places: drawn.places,
+        tokens: features.patch_tokens.into_iter().map(coarse).collect::<anomalygpt::Result<_>>()?,
+        embedding: host(features.embedding)?,
+        mask: drawn.mask.map_or_else(|| vec![0.0; side * side], |mask| shrink(&mask, side as u32)),
+        map: map.into_values(),
+    })
+}
+
+fn host<const D: usize>(tensor: Tensor<D>) -> anomalygpt::Result<Vec<f32>> {
+    tensor.into_data().try_to_vec::<f32>().map_err(|error| anomalygpt::Error::component("pool", error.to_string()))
 }
 
 /// A mask at the size of a map, 1 where enough of the cell is covered.
-fn shrink(mask: &GrayImage) -> Vec<f32> {
-    let small = imageops::resize(mask, MAP_SIDE as u32, MAP_SIDE as u32, imageops::FilterType::Triangle);
+fn shrink(mask: &GrayImage, side: u32) -> Vec<f32> {
+    let small = imageops::resize(mask, side, side, imageops::FilterType::Triangle);
     small.pixels().map(|pixel| f32::from(u8::from(f32::from(pixel[0]) / 255.0 > MASK_THRESHOLD))).collect()
 }
 

@@ -7,16 +7,18 @@ use imageproc::geometric_transformations::{Border, Interpolation, rotate_about_c
 
 use super::AnomalyGpt;
 use crate::{
-    decoder::{Decoder, MemoryBank, MemoryBankOptions},
+    decoder::{Decoder, MemoryBank, MemoryBankOptions, Reference},
     encoder::{Encoder, ImageFeatures},
     error::{Error, Result},
     llm::Llm,
     preprocess,
     prompt_learner::PromptLearner,
+    text::descriptions,
 };
 
 impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
-    /// Compares with photographs of normal parts from now on, instead of with text.
+    /// Compares with photographs of normal parts from now on, and only a little with text (of any object: what is described
+    /// matters to the language model alone).
     ///
     /// They may be of any size, and one is enough; the bank is encoded and calibrated once, here.
     ///
@@ -41,7 +43,9 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
             [image] => self.encode_each(&turned(image))?,
             _ => Vec::new(),
         };
-        self.normals = Some(Arc::new(MemoryBank::new(&views, &probes, options)?));
+        let text = self.text_pair(descriptions::UNKNOWN)?;
+        let text_map = |features: &ImageFeatures| Ok(self.decoder.localize(features, Reference::Text(&text))?.map);
+        self.normals = Some(Arc::new(MemoryBank::with_text(&views, &probes, &text_map, options)?));
         Ok(self)
     }
 

@@ -43,6 +43,8 @@ pub enum Reference<'a> {
     Text(&'a TextPair),
     /// Patches of normal images (paper, Eq. 2).
     Normals(&'a MemoryBank),
+    /// Both: a bank made [`with_text`](MemoryBank::with_text), and the text pair that it was made with.
+    NormalsAndText(&'a MemoryBank, &'a TextPair),
 }
 
 /// Where a decoder sees an anomaly.

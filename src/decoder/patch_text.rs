@@ -110,6 +110,10 @@ impl Decoder for PatchTextDecoder {
         match reference {
             Reference::Text(pair) => Ok(Localization::from_map(self.layer_probabilities(image, pair)?.mean_dim(1))),
             Reference::Normals(bank) => bank.localize(image, self.map_size(image)),
+            Reference::NormalsAndText(bank, pair) => {
+                let text_map = self.layer_probabilities(image, pair)?.mean_dim(1);
+                bank.localize_with_text(image, Some(text_map), self.map_size(image))
+            }
         }
     }
 }

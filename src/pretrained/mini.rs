@@ -55,11 +55,6 @@ impl MiniConfig {
             llm: LlamaConfig::new(vocabulary, LLM_WIDTH, 4, 4, 4, 352).with_context(1024).with_tied(true),
         }
     }
-
-    /// The decoder with coarser maps, which training takes to be faster.
-    pub fn training_decoder(&self) -> PatchTextDecoderConfig {
-        PatchTextDecoderConfig { upscale: 2, ..self.decoder.clone() }
-    }
 }
 
 /// The embedded model's stages, to be used one by one or built in with others.

@@ -7,7 +7,7 @@ use burn::{
     config::Config,
     module::{Module, Param},
     nn::{
-        Linear, LinearConfig, PaddingConfig2d,
+        Initializer, Linear, LinearConfig, PaddingConfig2d,
         conv::{Conv2d, Conv2dConfig},
     },
     tensor::{Device, Distribution, Tensor, activation::relu, module::max_pool2d, ops::MaxPoolOptions},
@@ -58,10 +58,10 @@ impl ConvPromptLearnerConfig {
         }
         let into = std::iter::once(1).chain(self.channels.iter().copied());
         let padding = PaddingConfig2d::Explicit(1, 1, 1, 1);
-        let step = |(from, &to)| Conv2dConfig::new([from, to], [3, 3]).with_padding(padding.clone()).init(device);
+        let step = |(from, &to)| unbiased(Conv2dConfig::new([from, to], [3, 3]).with_padding(padding.clone()), device);
         let mut meta_net: Vec<Conv2d> = into.zip(&self.channels).map(step).collect();
         let last = self.channels.last().copied().unwrap_or(1);
-        meta_net.push(Conv2dConfig::new([last, self.width], [LAST_KERNEL; 2]).init(device));
+        meta_net.push(unbiased(Conv2dConfig::new([last, self.width], [LAST_KERNEL; 2]), device));
         Ok(ConvPromptLearner {
             base_prompts: Param::from_tensor(Tensor::random([self.base_prompts, self.width], Distribution::Normal(0.0, 1.0), device)),
             meta_net,
@@ -69,6 +69,14 @@ impl ConvPromptLearnerConfig {
             map_side: self.map_side,
         })
     }
+}
+
+/// A convolution before a ReLU with He's initial weights and no bias yet, so that what comes of the map is not drowned.
+fn unbiased(config: Conv2dConfig, device: &Device) -> Conv2d {
+    let mut convolution =
+        config.with_initializer(Initializer::KaimingUniform { gain: std::f64::consts::SQRT_2, fan_out_only: false }).init(device);
+    convolution.bias = convolution.bias.map(|bias| Param::from_tensor(bias.val().zeros_like()));
+    convolution
 }
 
 /// Base vectors, then nine vectors of a convolution net over the map, row by row; and the image token.

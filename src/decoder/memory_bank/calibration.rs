@@ -7,7 +7,7 @@
 
 use burn::tensor::{Bool, Tensor, TensorData, activation::sigmoid};
 
-use super::{MemoryBank, mean};
+use super::{MemoryBank, TextMap, mean};
 use crate::{
     encoder::ImageFeatures,
     error::{Error, Result},
@@ -20,7 +20,7 @@ const NEAR: usize = 2;
 const LEAST_RANGE: f32 = 0.02;
 
 /// Settings of the calibrated map, `sigmoid(sharpness * (z - 1))`: `z` is 0 at the normal images' `low` quantile of raw
-/// values, and 1 at the median of their maxima. It grows strictly with the raw map, so ranks are kept.
+/// values, and 1 at the median of their maxima, or a little higher where there are many. It grows strictly with the raw map, so ranks are kept.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CalibrationOptions {
@@ -64,10 +64,10 @@ pub(super) struct Calibration {
 
 impl Calibration {
     /// From raw values of normal images, one list each; there is at least one value.
-    fn of(images: Vec<Vec<f32>>, spread: f32, options: &CalibrationOptions) -> Self {
+    fn of(images: Vec<Vec<f32>>, spread: f32, high: f32, options: &CalibrationOptions) -> Self {
         let maxima = images.iter().map(|values| values.iter().copied().fold(f32::NEG_INFINITY, f32::max)).collect();
         let low = quantile(images.concat(), options.low);
-        let high = quantile(maxima, 0.5) * spread;
+        let high = quantile(maxima, high) * spread;
         Self { low, range: (high - low).max(LEAST_RANGE), sharpness: options.sharpness }
     }
 
@@ -90,21 +90,28 @@ pub(super) fn calibrate(
     bank: &MemoryBank,
     normals: &[Vec<ImageFeatures>],
     probes: &[ImageFeatures],
+    text_map: Option<TextMap<'_>>,
     options: &CalibrationOptions,
 ) -> Result<Calibration> {
-    let (similarities, spread): (Vec<Tensor<1>>, f32) = match (normals, probes) {
-        ([views], []) => (views.first().map(|image| within_itself(bank, image)).into_iter().collect(), 1.0),
-        ([_], probes) => (probes.iter().map(|probe| bank.similarity(probe)).collect(), options.spread_of_parts),
-        _ => {
-            let views = normals.iter().enumerate().flat_map(|(index, views)| views.iter().map(move |view| (index, view)));
-            (views.map(|(index, view)| without_its_own(bank, index, view)).collect(), 1.0)
-        }
-    };
-    let values = |similarity: Tensor<1>| {
-        let found = (1.0f32 - similarity).into_data().convert::<f32>().try_to_vec::<f32>();
+    let dissimilarity = |view: &ImageFeatures, similarity: Tensor<1>| {
+        let text_map = text_map.map(|text_map| text_map(view)).transpose()?;
+        let found = (1.0f32 - bank.less_text(similarity, text_map, view.grid)).into_data().convert::<f32>().try_to_vec::<f32>();
         found.map_err(|error| Error::component("the memory bank", error.to_string()))
     };
-    Ok(Calibration::of(similarities.into_iter().map(values).collect::<Result<_>>()?, spread, options))
+    let (values, spread): (Result<Vec<_>>, f32) = match (normals, probes) {
+        ([views], []) => (views.first().map(|image| dissimilarity(image, within_itself(bank, image))).into_iter().collect(), 1.0),
+        ([_], probes) => (probes.iter().map(|probe| dissimilarity(probe, bank.similarity(probe))).collect(), options.spread_of_parts),
+        _ => {
+            let views = normals.iter().enumerate().flat_map(|(index, views)| views.iter().map(move |view| (index, view)));
+            (views.map(|(index, view)| dissimilarity(view, without_its_own(bank, index, view))).collect(), 1.0)
+        }
+    };
+    Ok(Calibration::of(values?, spread, high_quantile(normals.len()), options))
+}
+
+/// The bias of leaving an image out shrinks with the number of images, so that of many the median would be too low a border.
+fn high_quantile(images: usize) -> f32 {
+    (0.75 - 1.0 / images as f32).max(0.5)
 }
 
 /// Similarity of one of the bank's images to the rows of all others.

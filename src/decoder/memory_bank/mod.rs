@@ -41,6 +41,8 @@ pub struct MemoryBankOptions {
     /// Standard deviation, in patches, of a Gaussian blur of the map, after which its peak is raised to its height before;
     /// 0 for none. The score sees the map before it.
     pub smoothing: f32,
+    /// Share of the text map that is added to the raw map by [`MemoryBank::with_text`], at least 0.
+    pub text_weight: f32,
     /// How the raw map is brought to one scale for all products; `None` leaves it as it is.
     pub calibration: Option<CalibrationOptions>,
     /// How one number an image comes of the raw map, before smoothing.
@@ -64,6 +66,7 @@ impl Default for MemoryBankOptions {
             coarseness: 2,
             maximum_rows: Some(2048),
             smoothing: 2.5,
+            text_weight: 0.1,
             calibration: Some(CalibrationOptions::default()),
             score: ScoreRule::Maximum,
         }
@@ -73,7 +76,15 @@ impl Default for MemoryBankOptions {
 impl MemoryBankOptions {
     /// The paper's memory bank: every patch, no averaging or smoothing, no calibration, the map's maximum as the score.
     pub fn original() -> Self {
-        Self { neighbourhood: 1, coarseness: 1, maximum_rows: None, smoothing: 0.0, calibration: None, score: ScoreRule::Maximum }
+        Self {
+            neighbourhood: 1,
+            coarseness: 1,
+            maximum_rows: None,
+            smoothing: 0.0,
+            text_weight: 0.0,
+            calibration: None,
+            score: ScoreRule::Maximum,
+        }
     }
 
     fn check(&self) -> Result<()> {
@@ -83,6 +94,9 @@ impl MemoryBankOptions {
         }
         if self.coarseness == 0 {
             return invalid("coarseness", "it must be at least 1");
+        }
+        if !(self.text_weight >= 0.0 && self.text_weight.is_finite()) {
+            return invalid("text_weight", "it must be at least 0");
         }
         if self.maximum_rows == Some(0) {
             return invalid("maximum_rows", "it must be at least 1");
@@ -98,6 +112,9 @@ impl MemoryBankOptions {
         self.calibration.as_ref().map_or(Ok(()), CalibrationOptions::check)
     }
 }
+
+/// Gives the map of an image's features against a text pair, `[batch, 1, height, width]`.
+pub type TextMap<'a> = &'a dyn Fn(&ImageFeatures) -> Result<Tensor<4>>;
 
 /// Patches of normal images of one product, unit vectors by tap.
 #[derive(Clone, Debug)]
@@ -124,6 +141,29 @@ impl MemoryBank {
     /// numbers, [`Error::Incompatible`] for features of different widths, [`Error::InvalidConfig`] for options out of
     /// their range.
     pub fn new(normals: &[Vec<ImageFeatures>], probes: &[ImageFeatures], options: MemoryBankOptions) -> Result<Self> {
+        Self::build(normals, probes, None, options)
+    }
+
+    /// A bank that also listens to the text: `text_map` gives the map of features against a text pair, `[batch, 1, height,
+    /// width]`, and a share of it, [`MemoryBankOptions::text_weight`], is added to the raw map before calibration.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and what `text_map` reports.
+    pub fn with_text(
+        normals: &[Vec<ImageFeatures>],
+        probes: &[ImageFeatures],
+        text_map: TextMap<'_>,
+        options: MemoryBankOptions,
+    ) -> Result<Self> {
+        Self::build(normals, probes, Some(text_map), options)
+    }
+
+    fn build(
+        normals: &[Vec<ImageFeatures>],
+        probes: &[ImageFeatures],
+        text_map: Option<TextMap<'_>>,
+        options: MemoryBankOptions,
+    ) -> Result<Self> {
         options.check()?;
         let first = normals.first().and_then(|views| views.first()).ok_or(Error::NoNormals)?;
         let widths: Vec<usize> = first.patch_tokens.iter().map(|tokens| tokens.dims()[2]).collect();
@@ -134,7 +174,7 @@ impl MemoryBank {
         let mut bank = Self { taps: vec![], ends: vec![], calibration: None, options };
         bank.fill(normals, &first.embedding.device())?;
         if let Some(wanted) = bank.options.calibration.clone() {
-            bank.calibration = Some(calibration::calibrate(&bank, normals, probes, &wanted)?);
+            bank.calibration = Some(calibration::calibrate(&bank, normals, probes, text_map, &wanted)?);
         }
         Ok(bank)
     }
@@ -154,8 +194,16 @@ impl MemoryBank {
     /// # Errors
     /// [`Error::Incompatible`] for features of other widths than the bank's.
     pub fn localize(&self, image: &ImageFeatures, size: [usize; 2]) -> Result<Localization> {
+        self.localize_with_text(image, None, size)
+    }
+
+    /// [`localize`](Self::localize) for a bank that also listens to the text, with the image's map against the text pair.
+    ///
+    /// # Errors
+    /// As [`localize`](Self::localize).
+    pub fn localize_with_text(&self, image: &ImageFeatures, text_map: Option<Tensor<4>>, size: [usize; 2]) -> Result<Localization> {
         check_features(image, &self.tap_widths())?;
-        let similarity = self.on_patches(self.similarity(image), image.grid);
+        let similarity = self.on_patches(self.less_text(self.similarity(image), text_map, image.grid), image.grid);
         let plain = anomaly(similarity.clone(), image.grid, size);
         let score = score(plain.clone(), self.options.score);
         let raw = if self.options.smoothing > 0.0 {
@@ -189,6 +237,14 @@ impl MemoryBank {
         let [rows, columns] = self.coarse(grid);
         let batch = similarity.dims()[0] / (rows * columns).max(1);
         antialiased(similarity.reshape([batch, 1, rows, columns]), grid).flatten(0, 3)
+    }
+
+    /// Similarities of compared squares less the weighted text map.
+    fn less_text(&self, similarity: Tensor<1>, text_map: Option<Tensor<4>>, grid: [usize; 2]) -> Tensor<1> {
+        match text_map {
+            Some(map) => similarity - antialiased(map, self.coarse(grid)).flatten(0, 3) * self.options.text_weight,
+            None => similarity,
+        }
     }
 
     /// Cosine to the nearest row, mean over taps, `[batch * compared squares]`.

@@ -1,0 +1,69 @@
+//! Normal images of a line, and images with simulated anomalies that can be seen.
+
+use anomalygpt::{
+    Place,
+    simulate::{SimulateOptions, Simulated, simulate},
+};
+use image::{GrayImage, RgbImage};
+use rand::{RngExt, seq::IndexedRandom};
+use rand_chacha::ChaCha8Rng;
+
+use crate::lines::Line;
+
+/// Least share of the image that is changed for each anomaly, and by how many levels, so that what is asked for can be seen.
+const LEAST_SHARE: f64 = 0.0008;
+const LEAST_CHANGE: u8 = 16;
+/// How often simulation is tried until all can be seen.
+const ATTEMPTS: usize = 12;
+/// Sides of images in pixels.
+const SIDES: [u32; 4] = [256, 288, 320, 400];
+/// Side of normal images for a memory bank.
+const NORMAL_SIDE: u32 = 288;
+/// How many there are, each number as likely as the others.
+const SHOTS: [usize; 4] = [1, 2, 4, 8];
+
+/// One image that a line gives.
+pub(crate) struct Drawn {
+    /// The photograph.
+    pub(crate) image: RgbImage,
+    /// Where it was changed.
+    pub(crate) mask: Option<GrayImage>,
+    /// The cell of each anomaly's centre, none for a normal image.
+    pub(crate) places: Vec<Place>,
+}
+
+/// Draws one image of a line, with simulated anomalies if asked for.
+pub(crate) fn draw(line: &Line, others: &[Line], anomalous: bool, rng: &mut ChaCha8Rng) -> anomalygpt::Result<Drawn> {
+    let side = *SIDES.choose(rng).unwrap_or(&NORMAL_SIDE);
+    let image = line.draw(rng, side, side);
+    let mut options = SimulateOptions::default();
+    (options.count, options.threshold) = (1..=2, LEAST_CHANGE);
+    for _ in 0..if anomalous { ATTEMPTS } else { 0 } {
+        // The paper cuts from another normal image; half of the time that is one of another product.
+        let source = if rng.random_bool(0.5) { line } else { others.choose(rng).unwrap_or(line) }.draw(rng, side, side);
+        let simulated = simulate(rng, &image, &source, &options)?;
+        if is_visible(&simulated) {
+            let Simulated { image, mask, patches, .. } = simulated;
+            let places = patches.iter().map(|patch| Place::of(patch.center[0], patch.center[1], side, side)).collect();
+            return Ok(Drawn { image, mask: Some(mask), places });
+        }
+    }
+    Ok(Drawn { image, mask: None, places: Vec::new() })
+}
+
+/// Normal images of a line, for a memory bank.
+pub(crate) fn draw_normals(line: &Line, rng: &mut ChaCha8Rng) -> Vec<RgbImage> {
+    let shots = *SHOTS.choose(rng).unwrap_or(&1);
+    (0..shots).map(|_| line.draw(rng, NORMAL_SIDE, NORMAL_SIDE)).collect()
+}
+
+/// Whether there is an anomaly, and each has enough changed pixels.
+fn is_visible(simulated: &Simulated) -> bool {
+    let mask = &simulated.mask;
+    let least = f64::from(mask.width() * mask.height()) * LEAST_SHARE;
+    let changed = |[x, y, width, height]: [u32; 4]| {
+        let rows = (y..y + height).flat_map(|row| (x..x + width).map(move |column| (column, row)));
+        rows.filter(|&(column, row)| mask.get_pixel(column, row)[0] > 0).count() as f64
+    };
+    !simulated.patches.is_empty() && simulated.patches.iter().all(|patch| changed(patch.bbox) >= least)
+}
