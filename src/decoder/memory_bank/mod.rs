@@ -45,7 +45,7 @@ pub struct MemoryBankOptions {
     pub text_weight: f32,
     /// How the raw map is brought to one scale for all products; `None` leaves it as it is.
     pub calibration: Option<CalibrationOptions>,
-    /// How one number an image comes of the raw map, before smoothing.
+    /// How one number an image comes of the map before smoothing.
     pub score: ScoreRule,
 }
 
@@ -55,8 +55,9 @@ pub struct MemoryBankOptions {
 pub enum ScoreRule {
     /// The largest value, as in the paper.
     Maximum,
-    /// The mean of this share of the pixels, in `(0, 1]`, the largest of them.
-    MeanOfLargest(f32),
+    /// The largest value of a patch less this share, in `[0, 1]`, of the median patch: an image that is a little strange all
+    /// over is not one with an anomaly.
+    AboveMedian(f32),
 }
 
 impl Default for MemoryBankOptions {
@@ -68,7 +69,7 @@ impl Default for MemoryBankOptions {
             smoothing: 2.5,
             text_weight: 0.1,
             calibration: Some(CalibrationOptions::default()),
-            score: ScoreRule::Maximum,
+            score: ScoreRule::AboveMedian(0.5),
         }
     }
 }
@@ -104,10 +105,10 @@ impl MemoryBankOptions {
         if !(self.smoothing >= 0.0 && self.smoothing.is_finite()) {
             return invalid("smoothing", "it must be 0 or above");
         }
-        if let ScoreRule::MeanOfLargest(share) = self.score
-            && !(share > 0.0 && share <= 1.0)
+        if let ScoreRule::AboveMedian(share) = self.score
+            && !(0.0..=1.0).contains(&share)
         {
-            return invalid("score", "the share of the pixels must be above 0 and at most 1");
+            return invalid("score", "the share of the median must be from 0 to 1");
         }
         self.calibration.as_ref().map_or(Ok(()), CalibrationOptions::check)
     }
@@ -205,7 +206,7 @@ impl MemoryBank {
         check_features(image, &self.tap_widths())?;
         let similarity = self.on_patches(self.less_text(self.similarity(image), text_map, image.grid), image.grid);
         let plain = anomaly(similarity.clone(), image.grid, size);
-        let score = score(plain.clone(), self.options.score);
+        let score = score(&plain, &similarity, self.options.score);
         let raw = if self.options.smoothing > 0.0 {
             peaking(anomaly(self.smoothed(similarity, image.grid), image.grid, size), plain)
         } else {
@@ -341,13 +342,16 @@ fn even_selection(counts: &[usize], maximum: Option<usize>) -> (Option<Vec<i32>>
     }
 }
 
-fn score(raw: Tensor<4>, rule: ScoreRule) -> Tensor<1> {
-    let pixels = raw.flatten::<2>(1, 3);
+/// One number an image, `[batch]`.
+fn score(plain: &Tensor<4>, similarity: &Tensor<1>, rule: ScoreRule) -> Tensor<1> {
+    let batch = plain.dims()[0];
     match rule {
-        ScoreRule::Maximum => pixels.max_dim(1).squeeze_dim(1),
-        ScoreRule::MeanOfLargest(share) => {
-            let count = ((pixels.dims()[1] as f32 * share) as usize).max(1);
-            pixels.topk(count, 1).mean_dim(1).squeeze_dim(1)
+        ScoreRule::Maximum => plain.clone().flatten::<2>(1, 3).max_dim(1).squeeze_dim(1),
+        ScoreRule::AboveMedian(share) => {
+            let patches = similarity.dims()[0] / batch.max(1);
+            let sorted = (1.0f32 - similarity.clone().reshape([batch, patches])).sort(1);
+            let at = |index: usize| sorted.clone().narrow(1, index, 1).squeeze_dim::<1>(1);
+            at(patches.saturating_sub(1)) - at(patches / 2) * share
         }
     }
 }

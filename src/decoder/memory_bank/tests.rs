@@ -53,21 +53,54 @@ fn the_map_is_one_minus_the_largest_cosine() {
 }
 
 #[test]
-fn the_score_ranks_by_the_raw_map() {
+fn smoothing_keeps_the_peak_and_the_score() {
     let normal = vec![vec![image(4, 4, 1)], vec![image(4, 4, 1)]];
     let query = image(4, 4, 2);
-    let localized = |smoothing| {
-        let options = MemoryBankOptions { smoothing, ..MemoryBankOptions::default() };
-        bank(&normal, options).localize(&query, [8, 8]).unwrap()
+    let localized = |smoothing, score| {
+        let options = MemoryBankOptions { smoothing, score, ..MemoryBankOptions::original() };
+        bank(&normal, options).localize(&query, [4, 4]).unwrap()
     };
-    let (found, raw) = (localized(1.0), values(localized(0.0).raw));
-    let range = |raw: &[f32]| raw.iter().copied().fold(0.0, f32::max) - raw.iter().copied().fold(2.0, f32::min);
-    assert!(range(&values(found.raw)) < range(&raw));
-    let expected: Vec<f32> = raw.chunks(64).map(|pixels| pixels.iter().copied().fold(0.0, f32::max)).collect();
-    assert_eq!(values(found.score), expected);
-    let options = MemoryBankOptions { score: ScoreRule::MeanOfLargest(1.0), ..MemoryBankOptions::original() };
-    let mean = values(score(Tensor::<1>::from_floats(&raw[..], &Device::default()).reshape([2, 1, 8, 8]), options.score));
-    assert!((mean[0] - raw[..64].iter().sum::<f32>() / 64.0).abs() < ROUNDING);
+    let sharp = values(localized(0.0, ScoreRule::Maximum).raw);
+    let smooth = localized(1.0, ScoreRule::Maximum);
+    let deviation = |raw: &[f32]| {
+        let mean = raw.iter().sum::<f32>() / raw.len() as f32;
+        raw.iter().map(|value| (value - mean).powi(2)).sum::<f32>()
+    };
+    assert_eq!(values(smooth.score), sharp.chunks(16).map(peak).collect::<Vec<_>>());
+    let smooth = values(smooth.raw);
+    for (smooth, sharp) in smooth.chunks(16).zip(sharp.chunks(16)) {
+        assert!((peak(smooth) - peak(sharp)).abs() < ROUNDING);
+        assert!(deviation(smooth) < deviation(sharp));
+    }
+    let above = values(localized(1.0, ScoreRule::AboveMedian(0.5)).score);
+    for (above, sharp) in above.into_iter().zip(sharp.chunks(16)) {
+        let mut sorted = sharp.to_vec();
+        sorted.sort_by(f32::total_cmp);
+        assert!((above - (sorted[15] - sorted[8] / 2.0)).abs() < ROUNDING);
+    }
+}
+
+fn peak(map: &[f32]) -> f32 {
+    map.iter().copied().fold(f32::NEG_INFINITY, f32::max)
+}
+
+#[test]
+fn a_bank_with_text_adds_its_share_before_calibration() {
+    let normals = vec![vec![image(4, 4, 1)], vec![image(4, 4, 1)]];
+    let query = image(4, 4, 1);
+    let suspicion = Tensor::<4>::full([1, 1, 4, 4], 0.5, &Device::default());
+    let text_map = |_: &ImageFeatures| Ok(suspicion.clone());
+    let options = MemoryBankOptions { text_weight: 0.2, calibration: Some(CalibrationOptions::default()), ..MemoryBankOptions::original() };
+    let fused = MemoryBank::with_text(&normals, &[], &text_map, options.clone()).unwrap();
+    let found = fused.localize_with_text(&query, Some(suspicion.clone()), [4, 4]).unwrap();
+    let plain = MemoryBank::new(&normals, &[], options).unwrap().localize(&query, [4, 4]).unwrap();
+    for (found, plain) in values(found.raw).into_iter().zip(values(plain.raw)) {
+        assert!((found - plain - 0.1).abs() < ROUNDING);
+    }
+    // The same share everywhere moves both ends of the calibration as much as the map.
+    for (found, plain) in values(found.map).into_iter().zip(values(plain.map)) {
+        assert!((found - plain).abs() < 1e-4);
+    }
 }
 
 #[test]
@@ -157,7 +190,8 @@ fn options_out_of_range_are_refused() {
     assert!(refused(&|options| options.maximum_rows = Some(0)));
     assert!(refused(&|options| options.coarseness = 0));
     assert!(refused(&|options| options.smoothing = f32::NAN));
-    assert!(refused(&|options| options.score = ScoreRule::MeanOfLargest(0.0)));
+    assert!(refused(&|options| options.score = ScoreRule::AboveMedian(1.5)));
+    assert!(refused(&|options| options.text_weight = -0.1));
     assert!(refused(&|options| options.calibration = Some(CalibrationOptions { sharpness: f32::NAN, ..Default::default() })));
     assert!(refused(&|options| options.calibration = Some(CalibrationOptions { low: 1.1, ..Default::default() })));
     assert!(!refused(&|options| options.neighbourhood = 3));
