@@ -55,7 +55,15 @@ pub fn batch(
     }
     let dialogues = indices.iter().map(|&index| talk(&pool.items[index], tokenizer, &mut rng)).collect::<Result<_, _>>()?;
     let map = (number % 2 == 1).then(|| pool.maps(&indices, device));
-    Ok(Batch { features: pool.features(&indices, device), masks: pool.masks(&indices, device), objects, object_of, map, dialogues })
+    Ok(Batch {
+        features: pool.features(&indices, device),
+        masks: pool.masks(&indices, device),
+        objects,
+        object_of,
+        map,
+        places: pool.places(&indices, device),
+        dialogues,
+    })
 }
 
 fn name(pool: &Pool, item: usize, rng: &mut ChaCha8Rng) -> String {

@@ -26,7 +26,7 @@ use anomalygpt::{
     train::{Stages, StepReport, Trainer, TrainerConfig, dialogue_data::Facts},
     weights::StateDict,
 };
-use burn::{module::Module, tensor::Device};
+use burn::{module::Module, nn::LinearConfig, tensor::Device};
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::{SeedableRng, seq::IndexedRandom};
@@ -53,7 +53,7 @@ struct Arguments {
     #[arg(long, default_value = "target/train_mini")]
     out: PathBuf,
     /// Optimizer steps.
-    #[arg(long, default_value_t = 2400)]
+    #[arg(long, default_value_t = 3600)]
     steps: usize,
     /// A run of a minute that shows that everything works; its model is of no use.
     #[arg(long)]
@@ -107,7 +107,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     clock(&format!("{} images drawn and encoded", pool.items.len()));
 
     let stages = train(&arguments, &plan, &config, &pool, &tokenizer)?;
-    let bytes = StateDict::of(&stages, "the trained stages").to_safetensors_f16()?;
+    let trained = StateDict::of(&stages, "the trained stages");
+    let bytes = trained.renamed(|name| (!name.starts_with("place_head.")).then(|| name.to_owned())).to_safetensors_f16()?;
     fs::write(arguments.out.join("stages.safetensors"), &bytes)?;
     fs::write(arguments.out.join("tokenizer.json"), &tokenizer_bytes)?;
     clock(&format!("{} steps; {} bytes of weights in {}", plan.steps, bytes.len(), arguments.out.display()));
@@ -148,6 +149,7 @@ fn train(arguments: &Arguments, plan: &Plan, config: &MiniConfig, pool: &Pool, t
         decoder: training_decoder(config).init(&device),
         prompt_learner: config.prompt_learner.init(&device)?,
         llm: config.llm.init(&device)?,
+        place_head: LinearConfig::new(config.llm.hidden, 1).init(&device),
     };
     let settings = TrainerConfig::new(plan.steps, plan.steps / 10).with_learning_rate(2e-3);
     let checkpoint = arguments.out.join("checkpoint");
@@ -171,9 +173,9 @@ fn train(arguments: &Arguments, plan: &Plan, config: &MiniConfig, pool: &Pool, t
 
 fn message(report: &StepReport) -> String {
     let losses = report.losses;
-    let (answer, focal, dice) = (losses.cross_entropy, losses.focal, losses.dice);
+    let (answer, focal, dice, place) = (losses.cross_entropy, losses.focal, losses.dice, losses.place);
     format!(
-        "loss {:.3} (answer {answer:.3}, focal {focal:.3}, dice {dice:.3}), tokens right {:.1} %",
+        "loss {:.3} (answer {answer:.3}, focal {focal:.3}, dice {dice:.3}, place {place:.3}), tokens right {:.1} %",
         losses.total(),
         100.0 * losses.token_accuracy
     )

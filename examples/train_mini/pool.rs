@@ -109,6 +109,13 @@ impl Pool {
         self.stack(indices, device, |item| &item.map)
     }
 
+    /// In which places their anomalies are, `[images, 9]`.
+    pub fn places(&self, indices: &[usize], device: &Device) -> Tensor<2> {
+        let holds = |index: &usize| Place::ALL.map(|place| f32::from(u8::from(self.items[*index].places.contains(&place))));
+        let values: Vec<f32> = indices.iter().flat_map(holds).collect();
+        Tensor::from_data(TensorData::new(values, [indices.len(), Place::ALL.len()]), device)
+    }
+
     fn stack(&self, indices: &[usize], device: &Device, of: impl Fn(&Item) -> &Vec<f32>) -> Tensor<4> {
         let [rows, columns] = self.grid.map(|cells| cells * UPSCALE);
         let values: Vec<f32> = indices.iter().flat_map(|&index| of(&self.items[index]).clone()).collect();

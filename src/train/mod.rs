@@ -3,7 +3,9 @@
 //! [`Trainer`] drives any module; [`Stages`] are the paper's trained parts, and [`Stages::losses`] its loss (Eq. 3-6).
 //!
 //! Deviations from the paper: AdamW where the authors use Adam with weight decay, since decay and adaptive step are then
-//! independent; everything is trained from nothing, where the authors have a pretrained language model that stays frozen.
+//! independent; everything is trained from nothing, where the authors have a pretrained language model that stays frozen. A
+//! small language model is slow to find out by itself where in the prompt a place is told, so the prompt learner's nine vectors
+//! are also asked, each by one linear layer, whether their place holds an anomaly; that layer is thrown away afterwards.
 
 mod checkpoint;
 pub mod dialogue_data;
@@ -71,6 +73,8 @@ pub struct LossParts {
     pub focal: f32,
     /// Dice loss, summed over the layers (Eq. 5).
     pub dice: f32,
+    /// Cross-entropy of the places, beside the paper's losses.
+    pub place: f32,
     /// Share of supervised tokens that are the likeliest.
     pub token_accuracy: f32,
 }
@@ -78,13 +82,14 @@ pub struct LossParts {
 impl LossParts {
     /// The sum that is minimised.
     pub fn total(&self) -> f32 {
-        self.cross_entropy + self.focal + self.dice
+        self.cross_entropy + self.focal + self.dice + self.place
     }
 
     fn add_share(&mut self, other: &Self, share: f32) {
         self.cross_entropy += other.cross_entropy * share;
         self.focal += other.focal * share;
         self.dice += other.dice * share;
+        self.place += other.place * share;
         self.token_accuracy += other.token_accuracy * share;
     }
 }

@@ -2,7 +2,8 @@
 
 use burn::{
     module::Module,
-    tensor::{Bool, Int, Tensor, TensorData},
+    nn::Linear,
+    tensor::{Bool, Int, Tensor, TensorData, activation::log_sigmoid},
 };
 
 use super::{
@@ -14,13 +15,16 @@ use crate::{
     encoder::{ImageFeatures, text_tower::TextTower},
     error::{Error, Result},
     llm::llama::LlamaNetwork,
-    prompt_learner::{ConvPromptLearner, PromptLearner},
+    place::Place,
+    prompt_learner::{ConvPromptLearner, PromptEmbeddings, PromptLearner},
     text::{
         Tokenizer,
         dialogue::{self, Supervised},
         ensemble::Ensemble,
     },
 };
+
+const PLACES: usize = Place::ALL.len();
 
 /// A part that can be frozen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub struct Stages {
     pub prompt_learner: ConvPromptLearner,
     /// The language model's network.
     pub llm: LlamaNetwork,
+    /// Reads a place's anomaly off the vector that the prompt learner makes for it; of use in training alone.
+    pub place_head: Linear,
 }
 
 /// Images whose trunk features are known, and what is said about them.
@@ -61,6 +67,8 @@ pub struct Batch {
     pub object_of: Vec<usize>,
     /// The map that the prompt learner sees instead of the decoder's own, `[batch, 1, height, width]`.
     pub map: Option<Tensor<4>>,
+    /// 1 where an anomaly's centre is in a place, else 0, `[batch, 9]` row by row.
+    pub places: Tensor<2>,
     /// What is asked and answered about each image.
     pub dialogues: Vec<Supervised>,
 }
@@ -86,15 +94,18 @@ impl Stages {
         let probabilities = self.decoder.layer_probabilities(&batch.features, &self.text_pairs(batch, tokenizer)?)?;
         let pixels = PixelLoss::new(probabilities.clone(), batch.masks.clone());
         let map = batch.map.clone().unwrap_or_else(|| probabilities.mean_dim(1));
-        let (cross_entropy, token_accuracy) = self.answer_loss(batch, map, tokenizer)?;
+        let prompt = self.prompt_learner.prompt(&batch.features, map)?;
+        let place = self.place_loss(&prompt, batch);
+        let (cross_entropy, token_accuracy) = self.answer_loss(batch, prompt, tokenizer)?;
         let number = |tensor: Tensor<1>| tensor.into_scalar::<f32>();
         let parts = LossParts {
             cross_entropy: number(cross_entropy.clone()),
             focal: number(pixels.focal.clone().sum()),
             dice: number(pixels.dice.clone().sum()),
+            place: number(place.clone()),
             token_accuracy: number(token_accuracy),
         };
-        Ok(Losses { total: loss::total(cross_entropy, Some(pixels), LossWeights::default()), parts })
+        Ok(Losses { total: loss::total(cross_entropy, Some(pixels), LossWeights::default()) + place, parts })
     }
 
     /// Unit vectors of each image's normal and abnormal object, `[batch, width]` each.
@@ -120,10 +131,18 @@ impl Stages {
         Ok(TextPair { normal: each(&normals)?, abnormal: each(&abnormals)? })
     }
 
+    /// Binary cross-entropy of the places, read off the last nine vectors of the prompt.
+    fn place_loss(&self, prompt: &PromptEmbeddings, batch: &Batch) -> Tensor<1> {
+        let [_, rows, _] = prompt.prompt.dims();
+        let vectors = prompt.prompt.clone().narrow(1, rows.saturating_sub(PLACES), PLACES.min(rows));
+        let logits = self.place_head.forward(vectors).squeeze_dim::<2>(2);
+        let right = batch.places.clone() * 2.0 - 1.0;
+        -log_sigmoid(logits * right).mean()
+    }
+
     /// Cross-entropy and accuracy of the dialogue's supervised tokens.
-    fn answer_loss(&self, batch: &Batch, map: Tensor<4>, tokenizer: &Tokenizer) -> Result<(Tensor<1>, Tensor<1>)> {
+    fn answer_loss(&self, batch: &Batch, prompt: PromptEmbeddings, tokenizer: &Tokenizer) -> Result<(Tensor<1>, Tensor<1>)> {
         let images = batch.dialogues.len();
-        let prompt = self.prompt_learner.prompt(&batch.features, map)?;
         let device = batch.masks.device();
         let embed = |ids: &[u32]| {
             let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();

@@ -67,7 +67,7 @@ impl Default for MemoryBankOptions {
             coarseness: 2,
             maximum_rows: Some(2048),
             smoothing: 2.5,
-            text_weight: 0.1,
+            text_weight: 0.05,
             calibration: Some(CalibrationOptions::default()),
             score: ScoreRule::AboveMedian(0.5),
         }
