@@ -72,3 +72,8 @@ pub use device::default_device;
 pub use error::{Error, Result};
 pub use inspection::{AnomalyMap, Detection, Inspection, Region, Verdict, regions};
 pub use place::Place;
+
+/// Compiles the README's programs.
+#[cfg(all(doctest, feature = "mini"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

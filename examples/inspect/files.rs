@@ -10,15 +10,15 @@ const ENDINGS: [&str; 11] = ["bmp", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "
 
 /// An image file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Input {
+pub(crate) struct Input {
     /// Where it is.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// Its path under the folder that was named, or its file name: what outputs are called after.
-    pub name: PathBuf,
+    pub(crate) name: PathBuf,
 }
 
 /// Every file that is named, and every image under every folder that is named, in the order of their names.
-pub fn inputs(paths: &[PathBuf]) -> io::Result<Vec<Input>> {
+pub(crate) fn inputs(paths: &[PathBuf]) -> io::Result<Vec<Input>> {
     let mut inputs = Vec::new();
     for path in paths {
         if !path.is_dir() {

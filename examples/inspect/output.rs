@@ -15,7 +15,7 @@ use tiff::encoder::{TiffEncoder, colortype::Gray32Float};
 
 /// Where results go.
 #[derive(Debug)]
-pub struct Output {
+pub(crate) struct Output {
     json: bool,
     heatmaps: Option<PathBuf>,
     maps: Option<PathBuf>,
@@ -24,7 +24,7 @@ pub struct Output {
 
 impl Output {
     /// Prepares the folders.
-    pub fn new(json: bool, heatmaps: Option<&Path>, maps: Option<&Path>) -> io::Result<Self> {
+    pub(crate) fn new(json: bool, heatmaps: Option<&Path>, maps: Option<&Path>) -> io::Result<Self> {
         for folder in [heatmaps, maps].into_iter().flatten() {
             fs::create_dir_all(folder).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display())))?;
         }
@@ -32,15 +32,12 @@ impl Output {
     }
 
     /// Prints an inspection, and writes the pictures that were asked for.
-    pub fn write(&mut self, input: &crate::Input, image: &DynamicImage, inspection: &Inspection) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn write(&mut self, input: &crate::Input, image: &DynamicImage, inspection: &Inspection) -> Result<(), Box<dyn Error>> {
         let detection = &inspection.detection;
         if let Some(folder) = self.heatmaps.clone() {
             let path = self.free_path(&folder, &input.name, "png")?;
-            detection
-                .map
-                .overlay(&to_rgb(image), &detection.regions)
-                .save(&path)
-                .map_err(|error| format!("{}: {error}", path.display()))?;
+            let overlay = detection.map.overlay(&to_rgb(image), &detection.regions)?;
+            overlay.save(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         }
         if let Some(folder) = self.maps.clone() {
             let path = self.free_path(&folder, &input.name, "tiff")?;
@@ -56,7 +53,7 @@ impl Output {
     }
 
     /// Reports an image that could not be inspected.
-    pub fn write_error(&self, input: &crate::Input, error: &(dyn Error + 'static)) -> io::Result<()> {
+    pub(crate) fn write_error(&self, input: &crate::Input, error: &(dyn Error + 'static)) -> io::Result<()> {
         let file = input.path.display().to_string();
         if self.json {
             writeln!(io::stdout().lock(), "{}", json!({ "file": file, "error": chain(error) }))?;
@@ -81,7 +78,7 @@ impl Output {
 }
 
 /// An error and its causes, each once.
-pub fn chain(error: &(dyn Error + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

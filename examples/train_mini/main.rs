@@ -1,7 +1,7 @@
 //! Rebuilds the embedded model from images that it draws, and measures it on images that it has not seen.
 //!
 //! `cargo run --release --features train --example train_mini -- --help`
-#![allow(clippy::print_stdout)]
+#![allow(clippy::print_stdout, unreachable_pub)]
 
 mod batches;
 mod draw;
@@ -10,6 +10,7 @@ mod images;
 mod lines;
 mod photographs;
 mod pool;
+#[allow(dead_code)] // The shipped sample and the sheets are drawn by tests/products.rs.
 mod products;
 mod textures;
 mod vocabulary;
