@@ -6,7 +6,7 @@
 mod files;
 mod output;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{io, path::PathBuf, process::ExitCode};
 
 use anomalygpt::{AnomalyGpt, Inspection, default_device, preprocess::read_image, pretrained::sample};
 use clap::Parser;
@@ -49,6 +49,8 @@ fn main() -> ExitCode {
     match run(&Arguments::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
+        // Whoever reads has seen enough.
+        Err(error) if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", output::chain(error.as_ref()));
             ExitCode::FAILURE

@@ -1,6 +1,6 @@
 //! Rebuilds the embedded model from images that it draws, and measures it on images that it has not seen.
 //!
-//! `cargo run --release --features train --example train_mini -- --help`
+//! `cargo run --release --example train_mini -- --help`
 #![allow(clippy::print_stdout, unreachable_pub)]
 
 mod batches;
