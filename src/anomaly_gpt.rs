@@ -25,8 +25,8 @@ use crate::{
 
 pub use builder::AnomalyGptBuilder;
 
-/// Calibrated maps are made so that this parts normal from anomalous.
-const REGION_THRESHOLD: f32 = 0.5;
+/// The map that users get is made so that this parts normal from anomalous.
+const BORDER: f32 = 0.5;
 
 /// Text pairs that are kept; more objects than these in one program is rare, and encoding again is cheap.
 const CACHED_TEXT_PAIRS: usize = 256;
@@ -165,7 +165,7 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
 
     fn detection(&self, seen: &Seen, localization: Localization) -> Result<Detection> {
         let raw = host_map(localization.raw)?;
-        let map = host_map(localization.map)?.place_into(seen.covered, seen.width, seen.height)?;
+        let map = bordered(host_map(localization.map)?, localization.threshold)?.place_into(seen.covered, seen.width, seen.height)?;
         let score = localization
             .score
             .into_data()
@@ -173,7 +173,7 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
             .try_to_vec::<f32>()
             .map_err(|error| Error::component("decoder", error.to_string()))?;
         let score = score.first().copied().ok_or_else(|| Error::component("decoder", "gave no score"))?;
-        let regions = regions(&map, REGION_THRESHOLD);
+        let regions = regions(&map, BORDER);
         Ok(Detection::new(score, map, raw, regions))
     }
 }
@@ -188,6 +188,19 @@ struct Seen {
 
 fn checked_description(description: Option<&str>) -> Result<Option<&str>> {
     description.map_or(Ok(None), |description| text::checked("description", description))
+}
+
+/// A map in `[0, 1]` by the power that brings `threshold` to the border.
+fn bordered(map: AnomalyMap, threshold: f32) -> Result<AnomalyMap> {
+    if threshold == BORDER {
+        return Ok(map);
+    }
+    if !(threshold > 0.0 && threshold < 1.0) {
+        return Err(Error::component("decoder", format!("gave a threshold of {threshold}, which is not between 0 and 1")));
+    }
+    let power = BORDER.ln() / threshold.ln();
+    let (width, height) = (map.width(), map.height());
+    AnomalyMap::new(width, height, map.into_values().into_iter().map(|value| value.clamp(0.0, 1.0).powf(power)).collect())
 }
 
 fn host_map(map: Tensor<4>) -> Result<AnomalyMap> {

@@ -47,6 +47,9 @@ pub enum Reference<'a> {
     NormalsAndText(&'a MemoryBank, &'a TextPair),
 }
 
+/// Value above which a pixel of a calibrated map is anomalous.
+pub(crate) const CALIBRATED: f32 = 0.5;
+
 /// Where a decoder sees an anomaly.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -55,6 +58,8 @@ pub struct Localization {
     pub map: Tensor<4>,
     /// The same before calibration; equal to [`map`](Self::map) where there is none.
     pub raw: Tensor<4>,
+    /// Value of [`map`](Self::map) above which a pixel is anomalous, in `(0, 1)`: 0.5 for a calibrated map.
+    pub threshold: f32,
     /// One number an image that ranks it, `[batch]`: the higher, the more anomalous.
     pub score: Tensor<1>,
 }
@@ -63,7 +68,7 @@ impl Localization {
     /// A localization whose map needs no calibration; the score is the map's maximum.
     pub fn from_map(map: Tensor<4>) -> Self {
         let score = map.clone().flatten::<2>(1, 3).max_dim(1).squeeze_dim(1);
-        Self { raw: map.clone(), map, score }
+        Self { raw: map.clone(), map, threshold: CALIBRATED, score }
     }
 }
 

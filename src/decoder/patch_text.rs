@@ -34,13 +34,16 @@ pub struct PatchTextDecoderConfig {
     pub text_width: usize,
     /// Pixels of the map a patch, along each axis: 14 for ImageBind.
     pub upscale: usize,
+    /// Probability above which a pixel is anomalous, in `(0, 1)`; less than half where the training's anomalies are small.
+    #[config(default = 0.5)]
+    pub threshold: f32,
 }
 
 impl PatchTextDecoderConfig {
     /// A decoder with random weights.
     pub fn init(&self, device: &Device) -> PatchTextDecoder {
         let fc = self.tap_widths.iter().map(|&width| LinearConfig::new(width, self.text_width).init(device)).collect();
-        PatchTextDecoder { fc, upscale: self.upscale }
+        PatchTextDecoder { fc, upscale: self.upscale, threshold: self.threshold }
     }
 }
 
@@ -51,6 +54,7 @@ impl PatchTextDecoderConfig {
 pub struct PatchTextDecoder {
     fc: Vec<Linear>,
     upscale: usize,
+    threshold: f32,
 }
 
 impl PatchTextDecoder {
@@ -108,7 +112,10 @@ fn difference(linear: &Linear, tokens: &Tensor<3>, direction: &Tensor<3>) -> Ten
 impl Decoder for PatchTextDecoder {
     fn localize(&self, image: &ImageFeatures, reference: Reference<'_>) -> Result<Localization> {
         match reference {
-            Reference::Text(pair) => Ok(Localization::from_map(self.layer_probabilities(image, pair)?.mean_dim(1))),
+            Reference::Text(pair) => {
+                let map = self.layer_probabilities(image, pair)?.mean_dim(1);
+                Ok(Localization { threshold: self.threshold, ..Localization::from_map(map) })
+            }
             Reference::Normals(bank) => bank.localize(image, self.map_size(image)),
             Reference::NormalsAndText(bank, pair) => {
                 let text_map = self.layer_probabilities(image, pair)?.mean_dim(1);

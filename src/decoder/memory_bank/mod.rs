@@ -12,7 +12,7 @@ mod calibration;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{
-    Localization, check_features,
+    CALIBRATED, Localization, check_features,
     upsample::{align_corners, antialiased, average_neighbours, average_squares, blur},
 };
 use crate::{
@@ -213,7 +213,7 @@ impl MemoryBank {
             plain
         };
         let map = self.calibration.as_ref().map_or_else(|| raw.clone(), |calibration| calibration.apply(raw.clone()));
-        Ok(Localization { map, raw, score })
+        Ok(Localization { map, raw, threshold: CALIBRATED, score })
     }
 
     /// Blurred as the options say, `[batch * patches]`.
