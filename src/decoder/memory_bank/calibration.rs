@@ -34,7 +34,7 @@ pub struct CalibrationOptions {
 
 impl Default for CalibrationOptions {
     fn default() -> Self {
-        Self { sharpness: 4.0, low: 0.5, spread_of_parts: 1.75 }
+        Self { sharpness: 5.0, low: 0.5, spread_of_parts: 1.3 }
     }
 }
 
