@@ -35,8 +35,7 @@ pub struct MiniConfig {
     pub llm: LlamaConfig,
 }
 
-/// Blocks of the trunk whose outputs are tapped, and their widths.
-const TAPS: [usize; 4] = [8, 10, 11, 14];
+/// Widths of the trunk's taps.
 const TAP_WIDTHS: [usize; 4] = [112, 112, 192, 192];
 /// Pixels a patch.
 const PATCH: usize = 8;
@@ -105,11 +104,7 @@ impl Mini {
 /// # Errors
 /// As [`Mini::load`].
 pub fn mini_trunk(device: &Device) -> Result<EfficientNet> {
-    EfficientNet::from_state(
-        &EfficientNetConfig::lite0().tapped(TAPS),
-        &StateDict::from_safetensors("the embedded trunk", MINI_TRUNK)?,
-        device,
-    )
+    EfficientNet::from_state(&EfficientNetConfig::lite0(), &StateDict::from_safetensors("the embedded trunk", MINI_TRUNK)?, device)
 }
 
 /// A drawn product with a defect, to try things on.

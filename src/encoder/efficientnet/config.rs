@@ -52,8 +52,8 @@ impl BlockShape {
 pub(super) const STEM: Window = Window { kernel: 3, stride: 2 };
 
 impl EfficientNetConfig {
-    /// EfficientNet-Lite0 (Tan & Le 2019, as published with TensorFlow's `lite` models): 16 blocks, tapped at strides 4, 8, 16
-    /// and 32.
+    /// EfficientNet-Lite0 (Tan & Le 2019, as published with TensorFlow's `lite` models): 16 blocks, tapped twice at
+    /// stride 16 and twice at stride 32: what tells normal from anomalous patches best.
     pub fn lite0() -> Self {
         let stages = [
             (3, 1, 16, 1, 1),
@@ -65,7 +65,7 @@ impl EfficientNetConfig {
             (3, 6, 320, 1, 1),
         ];
         let stages = stages.map(|(kernel, expansion, width, blocks, stride)| Stage { kernel, expansion, width, blocks, stride });
-        Self { stem: 32, stages: stages.into(), taps: vec![2, 4, 10, 15] }
+        Self { stem: 32, stages: stages.into(), taps: vec![8, 10, 11, 14] }
     }
 
     /// The same trunk with other taps.
