@@ -196,3 +196,81 @@ impl Padded {
         }
     }
 }
+
+#[cfg(all(test, feature = "mini"))]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use burn::{
+        nn::LinearConfig,
+        tensor::{Device, Distribution},
+    };
+
+    use super::*;
+    use crate::{
+        decoder::PatchTextDecoderConfig,
+        encoder::text_tower::TextTowerConfig,
+        llm::llama::LlamaConfig,
+        pretrained::MINI_TOKENIZER,
+        prompt_learner::ConvPromptLearnerConfig,
+        text::dialogue::{Role, Turn},
+        train::{Trainer, TrainerConfig},
+        weights::StateDict,
+    };
+
+    fn stages(vocabulary: usize, device: &Device) -> Stages {
+        Stages {
+            text_tower: TextTowerConfig::new(vocabulary, 8).with_layers(1).with_heads(2).with_output(6).init(device).unwrap(),
+            decoder: PatchTextDecoderConfig::new(vec![5, 4], 6, 2).init(device),
+            prompt_learner: ConvPromptLearnerConfig::new(8, 4).with_map_side(14).with_channels(vec![2]).init(device).unwrap(),
+            llm: LlamaConfig::new(vocabulary, 8, 1, 2, 2, 12).with_context(256).with_tied(true).init(device).unwrap(),
+            place_head: LinearConfig::new(8, 1).init(device),
+        }
+    }
+
+    fn batch(tokenizer: &Tokenizer, device: &Device) -> Batch {
+        let tokens = |width| Tensor::<3>::random([2, 9, width], Distribution::Normal(0.0, 1.0), device);
+        let features = ImageFeatures { patch_tokens: vec![tokens(5), tokens(4)], grid: [3, 3], embedding: Tensor::ones([2, 4], device) };
+        let talk = |answer: &str| {
+            let turn = |role, text: &str| Turn { role, text: text.into() };
+            dialogue::supervised(&[turn(Role::Human, dialogue::QUESTION), turn(Role::Assistant, answer)], tokenizer).unwrap()
+        };
+        Batch {
+            features,
+            masks: Tensor::zeros([2, 1, 6, 6], device),
+            objects: vec!["nut".into()],
+            object_of: vec![0, 0],
+            map: None,
+            places: Tensor::zeros([2, PLACES], device),
+            dialogues: vec![talk("No."), talk("Yes, there is one.")],
+        }
+    }
+
+    #[test]
+    fn a_frozen_part_stays_and_all_others_learn() {
+        let device = Device::default().autodiff();
+        let tokenizer = Tokenizer::from_bytes(MINI_TOKENIZER).unwrap();
+        let batch = batch(&tokenizer, &device);
+        let start = stages(tokenizer.vocabulary(), &device).freeze_part(Part::Llm);
+        let before = StateDict::of(&start, "before");
+        let mut trainer = Trainer::new(start, TrainerConfig::new(12, 0).with_learning_rate(0.02)).unwrap();
+        let reports: Vec<_> = (0..12).map(|_| trainer.step(|stages, _| stages.losses(&batch, &tokenizer)).unwrap()).collect();
+        assert!(reports[11].losses.total() < reports[0].losses.total(), "{reports:?}");
+        let after = StateDict::of(trainer.module(), "after");
+        let changed = |part: &str| {
+            before.names().filter(|name| name.starts_with(part)).any(|name| before.get(name).unwrap() != after.get(name).unwrap())
+        };
+        assert!(!changed("llm."));
+        for part in ["text_tower.", "decoder.", "prompt_learner.", "place_head."] {
+            assert!(changed(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn an_image_of_an_object_that_is_not_in_the_batch_is_refused() {
+        let device = Device::default().autodiff();
+        let tokenizer = Tokenizer::from_bytes(MINI_TOKENIZER).unwrap();
+        let batch = Batch { object_of: vec![0, 3], ..batch(&tokenizer, &device) };
+        let found = stages(tokenizer.vocabulary(), &device).losses(&batch, &tokenizer);
+        assert!(matches!(found, Err(Error::Incompatible { expected: 1, found: 4, .. })));
+    }
+}

@@ -131,14 +131,17 @@ pub fn prompt_learner(name: &str) -> Option<String> {
     if name.starts_with("llama_proj.") {
         return Some(name.into());
     }
-    let name = name.strip_prefix("prompt_learner.")?;
-    let layer = || {
-        let (index, parameter) = name.strip_prefix("meta_net.")?.split_once('.')?;
+    let part = name.strip_prefix("prompt_learner.")?;
+    let Some(layer) = part.strip_prefix("meta_net.") else {
+        return Some(part.into());
+    };
+    let known = || {
+        let (index, parameter) = layer.split_once('.')?;
         let index = index.parse::<usize>().ok().filter(|index| index.is_multiple_of(3))?;
         Some(format!("meta_net.{}.{parameter}", index / 3))
     };
-    // A name that is not understood stays, so that loading reports it as unused.
-    Some(layer().unwrap_or_else(|| name.into()))
+    // A layer that is not understood keeps its whole name, so that loading reports it and it takes no other's place.
+    Some(known().unwrap_or_else(|| name.into()))
 }
 
 #[cfg(test)]
@@ -192,7 +195,7 @@ mod tests {
         let rename = |name| super::prompt_learner(name);
         assert_eq!(rename("prompt_learner.base_prompts").as_deref(), Some("base_prompts"));
         assert_eq!(rename("prompt_learner.meta_net.15.weight").as_deref(), Some("meta_net.5.weight"));
-        assert_eq!(rename("prompt_learner.meta_net.4.weight").as_deref(), Some("meta_net.4.weight"));
+        assert_eq!(rename("prompt_learner.meta_net.4.weight").as_deref(), Some("prompt_learner.meta_net.4.weight"));
         assert_eq!(rename("llama_proj.bias").as_deref(), Some("llama_proj.bias"));
         assert_eq!(rename("image_decoder.fc.0.bias"), None);
     }
