@@ -49,6 +49,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod anomaly_gpt;
+mod compat;
 pub mod decoder;
 mod device;
 pub mod encoder;
@@ -68,6 +69,7 @@ pub mod train;
 pub mod weights;
 
 pub use anomaly_gpt::{AnomalyGpt, AnomalyGptBuilder};
+pub use compat::{Behaviour, ClassRule, Compat, PromptMap, Views};
 pub use device::default_device;
 pub use error::{Error, Result};
 pub use inspection::{AnomalyMap, Detection, Inspection, Region, Verdict, regions};
