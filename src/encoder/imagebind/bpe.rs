@@ -56,8 +56,7 @@ impl ClipTokenizer {
         let merges: Merges = MERGES.lines().filter_map(|line| line.split_once(' ')).map(|(a, b)| (a.into(), b.into())).collect();
         let bytes = order.iter().map(char::to_string);
         let ends = order.iter().map(|letter| format!("{letter}{WORD_END}"));
-        let vocabulary: Vocab =
-            bytes.chain(ends).chain(merges.iter().map(|(a, b)| format!("{a}{b}"))).zip(0..).collect();
+        let vocabulary: Vocab = bytes.chain(ends).chain(merges.iter().map(|(a, b)| format!("{a}{b}"))).zip(0..).collect();
         let start = vocabulary.len() as u32;
         let pieces = BPE::builder().vocab_and_merges(vocabulary, merges).end_of_word_suffix(WORD_END.into()).build();
         let words = Split::new(SplitPattern::Regex(WORDS.into()), SplitDelimiterBehavior::Removed, true);
