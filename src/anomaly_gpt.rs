@@ -2,6 +2,7 @@
 
 mod builder;
 mod normals;
+mod trace;
 
 use std::{
     collections::BTreeMap,
@@ -29,6 +30,7 @@ use crate::{
 };
 
 pub use builder::AnomalyGptBuilder;
+pub use trace::Trace;
 
 /// The map that users get is made so that this parts normal from anomalous.
 const BORDER: f32 = 0.5;
