@@ -144,6 +144,11 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         self
     }
 
+    pub(crate) fn map_encoder(mut self, change: impl FnOnce(E) -> E) -> Self {
+        self.encoder = change(self.encoder);
+        self
+    }
+
     /// How it compares and answers.
     pub fn behaviour(&self) -> &Behaviour {
         &self.behaviour

@@ -86,6 +86,14 @@ impl AnomalyGpt {
     }
 }
 
+impl AnomalyGpt<ImageBind> {
+    /// The same model, behaving in another way. A memory bank stays as it was made.
+    #[must_use]
+    pub fn with_compat(self, compat: Compat) -> Self {
+        self.map_encoder(|encoder| encoder.with_fit(compat.fit)).with_behaviour(compat.behaviour)
+    }
+}
+
 fn read_llama_config(path: &Path) -> Result<LlamaConfig> {
     let json = fs::read(path).map_err(|source| Error::io(path, source))?;
     LlamaConfig::from_hugging_face(&json).map_err(|error| match error {

@@ -32,7 +32,7 @@ pub(crate) fn file() -> NamedTempFile {
     file
 }
 
-fn imagebind() -> ImageBind {
+pub(crate) fn imagebind() -> ImageBind {
     static LOADED: LazyLock<ImageBind> =
         LazyLock::new(|| ImageBind::load(&config(), &Checkpoint::open(file().path()).unwrap(), &Device::default()).unwrap());
     LOADED.clone()

@@ -11,6 +11,9 @@ mod loss;
 mod poisson;
 mod preprocess;
 mod prompt_learner;
+mod published;
 mod support;
+#[cfg(feature = "train")]
+mod train;
 mod trunk;
 mod weights;
