@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::weights::Fault;
+
 /// What can go wrong anywhere in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -54,6 +56,16 @@ pub enum Error {
         /// What the reader said.
         #[source]
         source: BoxError,
+    },
+    /// A checkpoint file, or a tensor of it, is not what it should be.
+    #[error("{}{}: {fault}", file.display(), tensor.as_ref().map(|name| format!(", tensor {name}")).unwrap_or_default())]
+    Checkpoint {
+        /// The file or folder.
+        file: PathBuf,
+        /// The tensor, where one is to blame.
+        tensor: Option<String>,
+        /// What is wrong.
+        fault: Fault,
     },
     /// A weight file was read, and does not fit the model.
     #[error("weights in {origin} do not match the model: missing {missing:?}, unused {unused:?}, misfits {misfits:?}")]
@@ -156,6 +168,14 @@ impl Error {
             Self::ImageSize { width, height, reason, .. } => Self::ImageSize { path: Some(file.into()), width, height, reason },
             other => other,
         }
+    }
+
+    pub(crate) fn checkpoint(file: impl Into<PathBuf>, fault: Fault) -> Self {
+        Self::Checkpoint { file: file.into(), tensor: None, fault }
+    }
+
+    pub(crate) fn tensor(file: impl Into<PathBuf>, tensor: impl Into<String>, fault: Fault) -> Self {
+        Self::Checkpoint { file: file.into(), tensor: Some(tensor.into()), fault }
     }
 
     pub(crate) fn weights(origin: impl Into<String>, source: impl Into<BoxError>) -> Self {

@@ -12,3 +12,4 @@ mod preprocess;
 mod prompt_learner;
 mod support;
 mod trunk;
+mod weights;
