@@ -5,6 +5,7 @@
 pub mod descriptions;
 pub mod dialogue;
 pub mod ensemble;
+mod sentence_piece;
 pub mod tokenizer;
 
 pub use tokenizer::Tokenizer;

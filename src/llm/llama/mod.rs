@@ -4,7 +4,11 @@ mod attention;
 mod cache;
 mod config;
 mod feed_forward;
+mod host;
+mod linear;
+mod load;
 mod network;
+mod precision;
 mod rotary;
 #[cfg(test)]
 mod tests;
@@ -12,6 +16,7 @@ mod tests;
 pub use cache::KeyValueCache;
 pub use config::LlamaConfig;
 pub use network::LlamaNetwork;
+pub use precision::Precision;
 
 use std::ops::ControlFlow;
 
@@ -107,6 +112,11 @@ impl Llama {
         }
         parts.extend(self.embed_ids(&ids));
         Ok(Tensor::cat(parts, 1))
+    }
+
+    /// Input embeddings of one token, `[1, 1, width]`; its id is below the vocabulary.
+    pub(crate) fn embed_token(&self, id: u32) -> Tensor<3> {
+        self.network.embed(Tensor::<2, Int>::from_data(TensorData::new(vec![i64::from(id)], [1, 1]), &self.device))
     }
 
     fn embed_ids(&self, ids: &[u32]) -> Option<Tensor<3>> {
