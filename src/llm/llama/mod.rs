@@ -4,7 +4,11 @@ mod attention;
 mod cache;
 mod config;
 mod feed_forward;
+mod host;
+mod linear;
+mod load;
 mod network;
+mod precision;
 mod rotary;
 #[cfg(test)]
 mod tests;
@@ -12,6 +16,7 @@ mod tests;
 pub use cache::KeyValueCache;
 pub use config::LlamaConfig;
 pub use network::LlamaNetwork;
+pub use precision::Precision;
 
 use std::ops::ControlFlow;
 
