@@ -43,7 +43,7 @@ def main(reference, golden, out):
 
     more = {name: described[name] for name in ("clip", "ensemble")}
     json.dump(more, open(f"{out}/clip.json", "w"), ensure_ascii=False, indent=1)
-    shutil.copyfile(f"{golden}/pretrained_ckpt/pandagpt_ckpt/7b/pytorch_model.pt", f"{out}/pandagpt.pt")
+    shutil.copyfile(f"{golden}/pretrained_ckpt/pandagpt_ckpt/7b/pytorch_model.pt", f"{out}/panda.pt")
     for name in ("defect.png", "normal_1.png"):
         shutil.copyfile(f"{golden}/images/{name}", f"{out}/images/{name}")
     print("bytes in all:", sum(os.path.getsize(os.path.join(d, f)) for d, _, fs in os.walk(out) for f in fs))

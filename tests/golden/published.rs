@@ -59,7 +59,7 @@ impl Files {
         PublishedFiles {
             imagebind: self.imagebind.path().into(),
             llama: self.llama.path().into(),
-            pandagpt: data("pandagpt.pt"),
+            pandagpt: data("panda.pt"),
             anomalygpt: self.anomalygpt.path().into(),
             config: PublishedConfig::from_json(config).unwrap(),
             compat,
