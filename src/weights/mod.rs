@@ -8,6 +8,7 @@
 mod checkpoint;
 mod fault;
 mod formats;
+pub mod gguf;
 pub mod keys;
 mod state_dict;
 
@@ -21,6 +22,7 @@ use burn::tensor::{DType, TensorData};
 
 pub use checkpoint::Checkpoint;
 pub use fault::Fault;
+pub use gguf::Gguf;
 pub use state_dict::{Layout, StateDict};
 
 use crate::error::{Error, Result};
