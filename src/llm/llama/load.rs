@@ -75,11 +75,7 @@ impl Reader<'_> {
         let name = |part: &str| format!("blocks.{layer}.{part}");
         Ok(Block {
             attention_norm: self.norm(&name("attention_norm"))?,
-            attention: Attention::new(
-                self.linear(&name("attention.projection"))?,
-                self.linear(&name("attention.output"))?,
-                self.config,
-            ),
+            attention: Attention::new(self.linear(&name("attention.projection"))?, self.linear(&name("attention.output"))?, self.config),
             feed_forward_norm: self.norm(&name("feed_forward_norm"))?,
             feed_forward: FeedForward::new(self.linear(&name("feed_forward.gate_up"))?, self.linear(&name("feed_forward.down"))?),
         })

@@ -54,11 +54,7 @@ impl LlamaNetwork {
         let linear = |input, output| Linear::new(input, output, &INITIAL, device);
         let block = || Block {
             attention_norm: norm(),
-            attention: Attention::new(
-                linear(hidden, (heads + 2 * key_value_heads) * config.head_width()),
-                linear(hidden, hidden),
-                config,
-            ),
+            attention: Attention::new(linear(hidden, (heads + 2 * key_value_heads) * config.head_width()), linear(hidden, hidden), config),
             feed_forward_norm: norm(),
             feed_forward: FeedForward::new(linear(hidden, 2 * feed_forward), linear(feed_forward, hidden)),
         };

@@ -8,13 +8,12 @@ mod wire;
 use std::collections::HashMap;
 
 use tokenizers::{
-    AddedToken,
     decoders::{byte_fallback::ByteFallback, fuse::Fuse, sequence::Sequence as Decoders, strip::Strip},
     models::bpe::{BPE, Merges, Vocab},
     normalizers::{Prepend, Replace, Sequence as Normalizers},
 };
 
-use super::Tokenizer;
+use super::{Tokenizer, byte_level::added};
 use crate::error::{Error, Result};
 use wire::{Fields, Wire};
 
@@ -108,7 +107,7 @@ impl Pieces {
 
     /// A tokenizer with these pieces.
     pub(crate) fn into_tokenizer(self) -> Result<Tokenizer> {
-        let (vocabulary, added) = (self.vocabulary()?, self.added());
+        let vocabulary = self.vocabulary()?;
         let merges = self.merges(&vocabulary);
         let vocabulary: Vocab = vocabulary.into_iter().map(|(piece, id)| (piece.to_owned(), id)).collect();
         let mut model = BPE::builder().vocab_and_merges(vocabulary, merges).fuse_unk(true).byte_fallback(self.falls_back());
@@ -124,7 +123,7 @@ impl Pieces {
             decoders.push(Strip::new(' ', 1, 0).into());
         }
         inner.with_normalizer(Some(Normalizers::new(normalizers))).map_err(Error::Tokenizer)?.with_decoder(Some(Decoders::new(decoders)));
-        inner.add_tokens(added).map_err(Error::Tokenizer)?;
+        inner.add_tokens(added(&self.pieces)).map_err(Error::Tokenizer)?;
         Tokenizer::new(inner)
     }
 
@@ -167,15 +166,6 @@ impl Pieces {
 
     fn falls_back(&self) -> bool {
         self.pieces.iter().any(|piece| piece.kind == Kind::Byte)
-    }
-
-    fn added(&self) -> Vec<AddedToken> {
-        let added = |piece: &Piece| match piece.kind {
-            Kind::Unknown | Kind::Control => Some(AddedToken::from(piece.text.clone(), true).normalized(false)),
-            Kind::UserDefined => Some(AddedToken::from(piece.text.clone(), false).normalized(false)),
-            _ => None,
-        };
-        self.pieces.iter().filter_map(added).collect()
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) fn list(path: &Path) -> Result<Vec<Entry>> {
 }
 
 /// What a file is that holds no weights, by its first bytes.
-fn stranger(head: &[u8]) -> Fault {
+pub(super) fn stranger(head: &[u8]) -> Fault {
     let text = std::str::from_utf8(head).or_else(|error| std::str::from_utf8(&head[..error.valid_up_to()])).unwrap_or_default();
     let text = text.trim_start().to_ascii_lowercase();
     if text.starts_with("version https://git-lfs") {
@@ -74,6 +74,11 @@ fn stranger(head: &[u8]) -> Fault {
         _ if text.len() + 4 > head.len() => "a text",
         _ => "a file of an unknown kind",
     })
+}
+
+/// Reads a part of a file that is not open.
+pub(super) fn read_part(path: &Path, start: u64, count: u64) -> Result<Vec<u8>> {
+    read_at(&mut File::open(path).map_err(|source| Error::io(path, source))?, path, start, count)
 }
 
 /// Reads a part of a file; what is promised beyond its end is an error and not an allocation.

@@ -17,7 +17,9 @@ use super::precision::Precision;
 use group::{GROUP, Group, Q4, Q8};
 
 /// A matrix of rows `[rows, columns]`, in one of the forms of [`Precision`].
-pub(super) enum Matrix {
+pub(super) struct Matrix(Form);
+
+enum Form {
     F32(Rows<[f32; GROUP]>),
     F16(Rows<[f16; GROUP]>),
     Q8(Rows<Q8>),
@@ -25,7 +27,7 @@ pub(super) enum Matrix {
 }
 
 /// Rows of groups, padded with zeros.
-pub(super) struct Rows<G> {
+struct Rows<G> {
     columns: usize,
     /// Groups a row.
     groups: usize,
@@ -36,10 +38,10 @@ pub(super) struct Rows<G> {
 macro_rules! with_rows {
     ($matrix:expr, $rows:ident => $value:expr) => {
         match $matrix {
-            Matrix::F32($rows) => $value,
-            Matrix::F16($rows) => $value,
-            Matrix::Q8($rows) => $value,
-            Matrix::Q4($rows) => $value,
+            Form::F32($rows) => $value,
+            Form::F16($rows) => $value,
+            Form::Q8($rows) => $value,
+            Form::Q4($rows) => $value,
         }
     };
 }
@@ -47,45 +49,45 @@ macro_rules! with_rows {
 impl Matrix {
     /// Without rows, and with room for `rows`.
     pub(super) fn with_capacity(precision: Precision, rows: usize, columns: usize) -> Self {
-        match precision {
-            Precision::F32 => Self::F32(Rows::with_capacity(rows, columns)),
-            Precision::F16 => Self::F16(Rows::with_capacity(rows, columns)),
-            Precision::Q8 => Self::Q8(Rows::with_capacity(rows, columns)),
-            Precision::Q4 => Self::Q4(Rows::with_capacity(rows, columns)),
-        }
+        Self(match precision {
+            Precision::F32 => Form::F32(Rows::with_capacity(rows, columns)),
+            Precision::F16 => Form::F16(Rows::with_capacity(rows, columns)),
+            Precision::Q8 => Form::Q8(Rows::with_capacity(rows, columns)),
+            Precision::Q4 => Form::Q4(Rows::with_capacity(rows, columns)),
+        })
     }
 
     pub(super) fn precision(&self) -> Precision {
-        match self {
-            Self::F32(_) => Precision::F32,
-            Self::F16(_) => Precision::F16,
-            Self::Q8(_) => Precision::Q8,
-            Self::Q4(_) => Precision::Q4,
+        match self.0 {
+            Form::F32(_) => Precision::F32,
+            Form::F16(_) => Precision::F16,
+            Form::Q8(_) => Precision::Q8,
+            Form::Q4(_) => Precision::Q4,
         }
     }
 
     pub(super) fn rows(&self) -> usize {
-        with_rows!(self, rows => rows.data.len() / rows.groups)
+        with_rows!(&self.0, rows => rows.data.len() / rows.groups)
     }
 
     pub(super) fn columns(&self) -> usize {
-        with_rows!(self, rows => rows.columns)
+        with_rows!(&self.0, rows => rows.columns)
     }
 
     /// Adds rows of floats, `[rows, columns]` in `f32`, `f16` or `bf16`; `None` for another type or shape, and for values that the
     /// form can't hold.
     pub(super) fn append(&mut self, data: &TensorData) -> Option<()> {
-        with_rows!(self, rows => rows.append(data))
+        with_rows!(&mut self.0, rows => rows.append(data))
     }
 
     /// One row, which must exist.
     pub(super) fn row(&self, index: usize) -> Vec<f32> {
-        with_rows!(self, rows => rows.row(index))
+        with_rows!(&self.0, rows => rows.row(index))
     }
 
     /// Products of the vectors `x`, `[vectors, columns]`, with all rows: `[vectors, rows]`.
     pub(super) fn product(&self, x: &[f32]) -> Vec<f32> {
-        with_rows!(self, rows => rows.product(x))
+        with_rows!(&self.0, rows => rows.product(x))
     }
 }
 
