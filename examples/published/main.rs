@@ -13,7 +13,7 @@ mod run;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anomalygpt::{AnomalyGpt, Compat, default_device, pretrained};
+use anomalygpt::{AnomalyGpt, Compat, default_device, llm::llama::Precision, pretrained};
 use clap::{Parser, ValueEnum};
 
 use files::Input;
@@ -54,7 +54,7 @@ fn inspect(arguments: &Arguments) -> Outcome<bool> {
         Behave::Original => Compat::original(),
         Behave::Demo => Compat::demo(),
     };
-    let (read, files) = (compat.read, arguments.model.files(compat)?);
+    let (read, files) = (compat.read, arguments.model.files(compat, Precision::F16)?);
     let load = || AnomalyGpt::published(files, &default_device()?);
     let sample = || Ok((Input { path: PathBuf::from(SAMPLE_NAME), name: PathBuf::from(SAMPLE_NAME) }, pretrained::sample()?));
     arguments.inspect.run(read, load, sample)

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anomalygpt::{
     Compat,
+    llm::llama::Precision,
     published::{PublishedConfig, PublishedFiles},
 };
 use clap::Args;
@@ -30,11 +31,14 @@ pub(crate) struct Model {
     /// {"vision_heads": 16, "text_heads": 16, "taps": [7, 15, 23, 31], "lora_alpha": 32}.
     #[arg(long, value_name = "JSON")]
     config: Option<String>,
+    /// How the language model's weights are held: f32, f16, q8 or q4.
+    #[arg(long, value_name = "FORM")]
+    precision: Option<Precision>,
 }
 
 impl Model {
-    /// The files, to be loaded.
-    pub(crate) fn files(&self, compat: Compat) -> anomalygpt::Result<PublishedFiles> {
+    /// The files, to be loaded; with `precision` where none was asked for.
+    pub(crate) fn files(&self, compat: Compat, precision: Precision) -> anomalygpt::Result<PublishedFiles> {
         let config = match &self.config {
             Some(json) if json.trim_start().starts_with('{') => PublishedConfig::from_json(json)?,
             Some(path) => PublishedConfig::read(path.as_ref())?,
@@ -47,6 +51,7 @@ impl Model {
             pandagpt: self.pandagpt.clone(),
             anomalygpt: self.anomalygpt.clone(),
             config,
+            precision: self.precision.unwrap_or(precision),
             compat,
         })
     }

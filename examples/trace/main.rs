@@ -13,6 +13,7 @@ use std::{
 
 use anomalygpt::{
     AnomalyGpt, Compat, Trace, default_device,
+    llm::llama::Precision,
     preprocess::{ReadOptions, read_image_with},
 };
 use burn::tensor::DType;
@@ -71,7 +72,7 @@ fn run(arguments: &Arguments) -> Result<String, Box<dyn Error>> {
     let read = |path: &PathBuf| read_image_with(path, ReadOptions::original());
     let image = read(&arguments.image)?;
     let normals = arguments.normal.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    let model = AnomalyGpt::published(arguments.model.files(compat)?, &default_device()?)?;
+    let model = AnomalyGpt::published(arguments.model.files(compat, Precision::F32)?, &default_device()?)?;
     let trace = model.trace(&image, &normals, &arguments.prompt)?;
     write(&trace, &arguments.out)?;
     Ok(trace.answer)

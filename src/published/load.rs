@@ -1,6 +1,6 @@
 //! From files to an inspector.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use burn::tensor::Device;
 
@@ -11,11 +11,14 @@ use crate::{
     decoder::{PatchTextDecoder, PatchTextDecoderConfig},
     encoder::ImageBind,
     error::{Error, Result},
-    llm::{Llama, llama::LlamaConfig},
+    llm::{
+        Llama,
+        llama::{LlamaConfig, Precision},
+    },
     prompt_learner::{ConvPromptLearner, ConvPromptLearnerConfig},
     text::Tokenizer,
     weights::{
-        Checkpoint, Layout, TensorSource, keys,
+        Checkpoint, Dimension, Layout, Size, TensorSource, check_pairing, keys,
         merge::{WithAdapters, WithDifference},
     },
 };
@@ -39,26 +42,39 @@ pub struct PublishedSources<'a> {
     pub anomalygpt: &'a dyn TensorSource,
 }
 
+/// What is chosen at load.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PublishedOptions {
+    /// What the tensors don't say.
+    pub config: PublishedConfig,
+    /// How the language model's weights are held.
+    pub precision: Precision,
+    /// How the model behaves.
+    pub compat: Compat,
+}
+
 impl AnomalyGpt {
     /// The model that AnomalyGPT's authors published, from its files.
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Checkpoint`] for files that can't be read or are something else;
-    /// [`Error::WeightsMismatch`] with all that is missing, unused or of another shape; [`Error::Tokenizer`];
-    /// [`Error::InvalidConfig`] for a configuration that does not fit; [`Error::Incompatible`] for files of different models.
+    /// [`Error::WeightsMismatch`] with all that is missing, unused or of another shape; [`Error::Pairing`] and
+    /// [`Error::Incompatible`] for files of different models; [`Error::Tokenizer`]; [`Error::InvalidConfig`] for a configuration
+    /// that does not fit.
     pub fn published(files: PublishedFiles, device: &Device) -> Result<AnomalyGpt<ImageBind>> {
-        let PublishedFiles { imagebind, llama, vicuna_delta, pandagpt, anomalygpt, config, compat } = files;
+        let PublishedFiles { imagebind, llama, vicuna_delta, pandagpt, anomalygpt, config, precision, compat } = files;
         let [imagebind, base, panda, anomalygpt] = [&imagebind, &llama, &pandagpt, &anomalygpt].map(Checkpoint::open);
         let (imagebind, base, panda, anomalygpt) = (imagebind?, base?, panda?, anomalygpt?);
         let vicuna: Box<dyn TensorSource> = match &vicuna_delta {
             Some(delta) => Box::new(WithDifference::new(base, Checkpoint::open(delta)?)?),
             None => Box::new(base),
         };
-        let language_model = WithAdapters::new(vicuna, &panda, config.lora_alpha)?;
         let folder = vicuna_delta.as_deref().filter(|delta| delta.join("config.json").exists()).unwrap_or(&llama);
+        check_pairing(&[&imagebind, &vicuna, &panda, &anomalygpt], &[])?;
+        let language_model = WithAdapters::new(vicuna, &panda, config.lora_alpha)?;
         let sources =
             PublishedSources { imagebind: &imagebind, language_model: &language_model, projection: &panda, anomalygpt: &anomalygpt };
-        Self::from_published(sources, folder, &config, compat, device)
+        Self::from_published(sources, folder, PublishedOptions { config, precision, compat }, device)
     }
 
     /// The same from tensors that may be anywhere; `config.json` and the tokenizer are in `folder`.
@@ -68,20 +84,23 @@ impl AnomalyGpt {
     pub fn from_published(
         sources: PublishedSources<'_>,
         folder: &Path,
-        config: &PublishedConfig,
-        compat: Compat,
+        options: PublishedOptions,
         device: &Device,
     ) -> Result<AnomalyGpt<ImageBind>> {
+        let PublishedSources { imagebind, language_model, projection, anomalygpt } = sources;
+        let PublishedOptions { config, precision, compat } = options;
         // What is small and may be wrong comes first.
-        let llama = read_llama_config(&folder.join("config.json"))?;
+        let llama = LlamaConfig::open(folder)?;
         let tokenizer = Tokenizer::read(folder)?;
-        check_names(sources.anomalygpt)?;
+        let vocabulary = Size::setting(Dimension::Vocabulary, llama.vocabulary, "vocab_size", &folder.join("config.json"));
+        check_pairing(&[imagebind, language_model, projection, anomalygpt], &[vocabulary])?;
+        check_tokenizer(&tokenizer, &llama)?;
+        check_names(anomalygpt)?;
         let prompt_learner = prompt_learner(sources, device)?;
-        let encoder = ImageBind::load(&config.imagebind(), sources.imagebind, device)?.with_fit(compat.fit);
-        let decoder = decoder(sources.anomalygpt, encoder.vision().config().patch, device)?;
+        let encoder = ImageBind::load(&config.imagebind(), imagebind, device)?.with_fit(compat.fit);
+        let decoder = decoder(anomalygpt, encoder.vision().config().patch, device)?;
         check_widths(&encoder, &decoder)?;
-        let weights = sources.language_model.state_dict(&|name| Some(name.to_owned()))?;
-        let llm = Llama::load(&llama, &weights, tokenizer, device)?;
+        let llm = Llama::read(&llama, language_model, tokenizer, precision, device)?;
         Self::builder().encoder(encoder).decoder(decoder).prompt_learner(prompt_learner).llm(llm).behaviour(compat.behaviour).build(device)
     }
 }
@@ -94,12 +113,12 @@ impl AnomalyGpt<ImageBind> {
     }
 }
 
-fn read_llama_config(path: &Path) -> Result<LlamaConfig> {
-    let json = fs::read(path).map_err(|source| Error::io(path, source))?;
-    LlamaConfig::from_hugging_face(&json).map_err(|error| match error {
-        Error::InvalidConfig { what, reason } => Error::InvalidConfig { what, reason: format!("{}: {reason}", path.display()).into() },
-        other => other,
-    })
+fn check_tokenizer(tokenizer: &Tokenizer, config: &LlamaConfig) -> Result<()> {
+    let (found, expected) = (tokenizer.vocabulary(), config.vocabulary);
+    if found <= expected {
+        return Ok(());
+    }
+    Err(Error::Incompatible { left: "the tokenizer", right: "the language model", expected, found })
 }
 
 /// The decoder's and the encoder's sizes, which come of different files.

@@ -15,12 +15,13 @@ use crate::{
     compat::Compat,
     encoder::imagebind::ImageBindConfig,
     error::{Error, Result},
+    llm::llama::Precision,
 };
 
-pub use load::PublishedSources;
+pub use load::{PublishedOptions, PublishedSources};
 
 /// The files of the published model. Each may be PyTorch's or safetensors; what counts is the content, not the name.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PublishedFiles {
     /// ImageBind, `imagebind_huge.pth`.
     pub imagebind: PathBuf,
@@ -35,8 +36,19 @@ pub struct PublishedFiles {
     pub anomalygpt: PathBuf,
     /// What the files don't say.
     pub config: PublishedConfig,
+    /// How the language model's weights are held.
+    pub precision: Precision,
     /// How the model behaves.
     pub compat: Compat,
+}
+
+impl Default for PublishedFiles {
+    /// No files; the published configuration, weights in 16 bits, sound behaviour.
+    fn default() -> Self {
+        let [imagebind, llama, pandagpt, anomalygpt] = [const { PathBuf::new() }; 4];
+        let (config, compat) = (PublishedConfig::default(), Compat::default());
+        Self { imagebind, llama, vicuna_delta: None, pandagpt, anomalygpt, config, precision: Precision::F16, compat }
+    }
 }
 
 /// What the published files don't say about the model. The defaults are right for what was published.

@@ -10,6 +10,7 @@ use std::{
 use anomalygpt::{
     AnomalyGpt, Compat, Error, Trace,
     encoder::ImageBind,
+    llm::llama::Precision,
     preprocess::{ReadOptions, read_image_with},
     published::{PublishedConfig, PublishedFiles},
 };
@@ -62,6 +63,7 @@ impl Files {
             pandagpt: data("panda.pt"),
             anomalygpt: self.anomalygpt.path().into(),
             config: PublishedConfig::from_json(config).unwrap(),
+            precision: Precision::F32,
             compat,
             ..PublishedFiles::default()
         }

@@ -78,7 +78,7 @@ fn batch(llama: &Llama, prompt: PromptEmbeddings, chats: &Value, device: &Device
         llama.network().embed(Tensor::<2, Int>::from_data(TensorData::new(ids, shape), device))
     };
     let piece = |text: &str| llama.tokenizer().encode(text).unwrap().into_iter().map(i64::from).collect::<Vec<_>>();
-    let before = [vec![i64::from(llama.beginning())], piece(dialogue::BEFORE)].concat();
+    let before = [vec![i64::from(llama.beginning().unwrap())], piece(dialogue::BEFORE)].concat();
     let lead = [embed(before, 1), embed(piece(dialogue::MIDDLE), 1)].map(|part| part.repeat_dim(0, rows));
     let [before, middle] = lead;
     let lead = Tensor::cat(vec![before, prompt.image, middle, prompt.prompt], 1);

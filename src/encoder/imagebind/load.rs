@@ -5,8 +5,8 @@ use burn::tensor::{DataError, Device, TensorData};
 use super::{
     ImageBind, ImageBindConfig,
     keys::{self, Change, Entry},
-    text::{SentenceTower, SentenceTowerConfig},
-    vision::{VisionTower, VisionTowerConfig},
+    text::SentenceTowerConfig,
+    vision::VisionTowerConfig,
 };
 use crate::{
     error::{Error, Result},
@@ -25,9 +25,10 @@ impl ImageBind {
         let text = text_config(config, weights)?;
         let (vision_table, text_table) = (keys::vision(&vision, frames), keys::text(&text));
         check(weights, &[&vision_table, &text_table])?;
-        let vision: VisionTower = fill(weights, &vision_table)?.load_into(vision.init(device)?, Layout::PyTorch)?;
-        let text: SentenceTower = fill(weights, &text_table)?.load_into(text.init(device)?, Layout::PyTorch)?;
-        Self::new(vision, text)
+        // Settings that don't fit are found before anything is read.
+        let (vision, text) = (vision.init(device)?, text.init(device)?);
+        let vision = fill(weights, &vision_table)?.load_into(vision, Layout::PyTorch)?;
+        Self::new(vision, fill(weights, &text_table)?.load_into(text, Layout::PyTorch)?)
     }
 }
 
