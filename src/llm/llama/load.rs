@@ -127,9 +127,10 @@ impl Reader<'_> {
         Ok(if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, 0) })
     }
 
+    /// A tensor's values; of 16 bits only where they stay so, as a merged source rounds to them.
     fn floats(&self, name: &str) -> Result<TensorData> {
-        let half = matches!(self.source.info(name)?.dtype, DType::F16 | DType::BF16);
-        if half { self.source.read(name) } else { self.source.read_f32(name) }
+        let stays = self.precision == Precision::F16 && matches!(self.source.info(name)?.dtype, DType::F16 | DType::BF16);
+        if stays { self.source.read(name) } else { self.source.read_f32(name) }
     }
 
     fn entry(&self, name: &str) -> Result<&Entry> {
