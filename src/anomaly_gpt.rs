@@ -2,6 +2,7 @@
 
 mod builder;
 mod normals;
+mod trace;
 
 use std::{
     collections::BTreeMap,
@@ -10,20 +11,26 @@ use std::{
 };
 
 use burn::tensor::{Device, Tensor};
-use image::{DynamicImage, RgbImage};
+use image::DynamicImage;
 
 use crate::{
+    compat::{Behaviour, PromptMap},
     decoder::{Decoder, Localization, MemoryBank, PatchTextDecoder, Reference, TextPair, mean_direction},
     encoder::{EfficientNetEncoder, Encoder, ImageFeatures},
     error::{Error, Result},
     inspection::{AnomalyMap, Detection, Inspection, regions},
-    llm::{GenerateOptions, Llama, Llm, Segment},
-    preprocess::{self, Covered},
+    llm::{Llama, Llm, Segment},
+    preprocess::{self, Covered, Preprocess},
     prompt_learner::{ConvPromptLearner, PromptLearner},
-    text::{self, descriptions, dialogue, ensemble::Ensemble},
+    text::{
+        self, descriptions,
+        dialogue::{self, Exchange},
+        ensemble::Ensemble,
+    },
 };
 
 pub use builder::AnomalyGptBuilder;
+pub use trace::Trace;
 
 /// The map that users get is made so that this parts normal from anomalous.
 const BORDER: f32 = 0.5;
@@ -43,8 +50,7 @@ pub struct AnomalyGpt<E = EfficientNetEncoder, D = PatchTextDecoder, P = ConvPro
     device: Device,
     normals: Option<Arc<MemoryBank>>,
     text_pairs: Arc<RwLock<BTreeMap<String, TextPair>>>,
-    templates: &'static [&'static str],
-    generate: GenerateOptions,
+    behaviour: Behaviour,
 }
 
 impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
@@ -79,14 +85,34 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         question: &str,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Inspection> {
+        self.converse(image, description, &[], question, on_text)
+    }
+
+    /// As [`ask_streaming`](Self::ask_streaming), after earlier questions about the same image and their answers.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask); a prompt that exceeds the language model's context.
+    pub fn converse(
+        &self,
+        image: &DynamicImage,
+        description: Option<&str>,
+        history: &[Exchange],
+        question: &str,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Inspection> {
         let description = checked_description(description)?;
         let question = text::checked("question", question)?.unwrap_or(dialogue::QUESTION);
-        let seen = self.see(image)?;
-        let localization = self.localize(&seen.features, description)?;
-        let prompt = self.prompt_learner.prompt(&seen.features, localization.map.clone())?;
-        let detection = self.detection(&seen, localization)?;
+        let seen = self.see(image, self.encoder.preprocess())?;
+        let located = self.locate(image, &seen, description, question)?;
+        let map = match self.behaviour.prompt_map {
+            PromptMap::Calibrated => located.localization.map.clone(),
+            PromptMap::Raw => located.localization.raw.clone(),
+        };
+        let prompt = self.prompt_learner.prompt(&seen.features, map)?;
+        let detection = detection(located, image)?;
         let probability = self.probability(&dialogue::segments(&prompt, description, dialogue::QUESTION, &[]))?;
-        let answer = self.llm.generate(&dialogue::segments(&prompt, description, question, &[]), &self.generate, on_text)?;
+        let said = dialogue::segments(&prompt, description, question, history);
+        let answer = self.llm.generate(&said, &self.behaviour.generate, on_text)?;
         Ok(Inspection::new(detection, answer, probability))
     }
 
@@ -96,9 +122,8 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     /// As [`inspect`](Self::inspect).
     pub fn detect(&self, image: &DynamicImage, description: Option<&str>) -> Result<Detection> {
         let description = checked_description(description)?;
-        let seen = self.see(image)?;
-        let localization = self.localize(&seen.features, description)?;
-        self.detection(&seen, localization)
+        let seen = self.see(image, self.encoder.preprocess())?;
+        detection(self.locate(image, &seen, description, dialogue::QUESTION)?, image)
     }
 
     /// The memory bank, where the model compares with normal images.
@@ -111,28 +136,49 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         &self.device
     }
 
-    fn see(&self, image: &DynamicImage) -> Result<Seen> {
+    /// The same inspector, comparing and answering in another way. A memory bank stays as it was made.
+    #[must_use]
+    pub fn with_behaviour(mut self, behaviour: Behaviour) -> Self {
+        self.behaviour = behaviour;
+        self.text_pairs = Arc::default();
+        self
+    }
+
+    pub(crate) fn map_encoder(mut self, change: impl FnOnce(E) -> E) -> Self {
+        self.encoder = change(self.encoder);
+        self
+    }
+
+    /// How it compares and answers.
+    pub fn behaviour(&self) -> &Behaviour {
+        &self.behaviour
+    }
+
+    fn see(&self, image: &DynamicImage, preprocess: Preprocess) -> Result<Seen> {
         let rgb = preprocess::to_rgb(image);
         let (width, height) = rgb.dimensions();
-        let preprocess = self.encoder.preprocess();
         let covered = preprocess.fit.covered(preprocess.size, width, height);
-        let features = self.encode(&[preprocess.resize(&rgb)?])?;
-        Ok(Seen { features, covered, width, height })
+        let images = preprocess.to_tensor(&[preprocess.resize(&rgb)?], &self.device)?;
+        Ok(Seen { features: self.encoder.encode_images(images)?, covered })
     }
 
-    fn encode(&self, resized: &[RgbImage]) -> Result<ImageFeatures> {
-        let images = self.encoder.preprocess().to_tensor(resized, &self.device)?;
-        self.encoder.encode_images(images)
+    /// How photographs are fitted where they are compared with normal ones.
+    fn comparison(&self) -> Preprocess {
+        let preprocess = self.encoder.preprocess();
+        Preprocess { fit: self.behaviour.comparison_fit.unwrap_or(preprocess.fit), ..preprocess }
     }
 
-    fn localize(&self, features: &ImageFeatures, description: Option<&str>) -> Result<Localization> {
-        match &self.normals {
-            Some(bank) => self.decoder.localize(features, Reference::NormalsAndText(bank, &self.text_pair(descriptions::UNKNOWN)?)),
-            None => {
-                let object = descriptions::object_of(description);
-                self.decoder.localize(features, Reference::Text(&self.text_pair(&object)?))
-            }
-        }
+    /// Localizes in an image that was seen, which is fitted and seen again where it is compared in another way.
+    fn locate(&self, image: &DynamicImage, seen: &Seen, description: Option<&str>, question: &str) -> Result<Located> {
+        let Some(bank) = &self.normals else {
+            let pair = self.text_pair(&self.behaviour.class.object(description, question))?;
+            return Ok(Located { localization: self.decoder.localize(&seen.features, Reference::Text(&pair))?, covered: seen.covered });
+        };
+        let comparison = self.comparison();
+        let again = (comparison != self.encoder.preprocess()).then(|| self.see(image, comparison)).transpose()?;
+        let Seen { features, covered } = again.as_ref().unwrap_or(seen);
+        let pair = self.text_pair(descriptions::UNKNOWN)?;
+        Ok(Located { localization: self.decoder.localize(features, Reference::NormalsAndText(bank, &pair))?, covered: *covered })
     }
 
     fn text_pair(&self, object: &str) -> Result<TextPair> {
@@ -140,7 +186,7 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         if let Some(pair) = self.text_pairs.read().map_err(poisoned)?.get(object) {
             return Ok(pair.clone());
         }
-        let Ensemble { normal, abnormal } = Ensemble::with_templates(object, self.templates);
+        let Ensemble { normal, abnormal } = Ensemble::with_templates(object, self.behaviour.templates);
         let pair = TextPair { normal: self.direction(&normal)?, abnormal: self.direction(&abnormal)? };
         let mut cache = self.text_pairs.write().map_err(|_| Error::component("text pair cache", "a thread that held it panicked"))?;
         if cache.len() >= CACHED_TEXT_PAIRS {
@@ -162,28 +208,33 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
             _ => Err(Error::component("language model", format!("{} log-likelihoods for 2 continuations", scores.len()))),
         }
     }
-
-    fn detection(&self, seen: &Seen, localization: Localization) -> Result<Detection> {
-        let raw = host_map(localization.raw)?;
-        let map = bordered(host_map(localization.map)?, localization.threshold)?.place_into(seen.covered, seen.width, seen.height)?;
-        let score = localization
-            .score
-            .into_data()
-            .convert::<f32>()
-            .try_to_vec::<f32>()
-            .map_err(|error| Error::component("decoder", error.to_string()))?;
-        let score = score.first().copied().ok_or_else(|| Error::component("decoder", "gave no score"))?;
-        let regions = regions(&map, BORDER);
-        Ok(Detection::new(score, map, raw, regions))
-    }
 }
 
 /// An image after the first stage.
 struct Seen {
     features: ImageFeatures,
     covered: Covered,
-    width: u32,
-    height: u32,
+}
+
+/// An image after the second stage.
+struct Located {
+    localization: Localization,
+    covered: Covered,
+}
+
+fn detection(located: Located, image: &DynamicImage) -> Result<Detection> {
+    let Located { localization, covered } = located;
+    let raw = host_map(localization.raw)?;
+    let map = bordered(host_map(localization.map)?, localization.threshold)?.place_into(covered, image.width(), image.height())?;
+    let score = localization
+        .score
+        .into_data()
+        .convert::<f32>()
+        .try_to_vec::<f32>()
+        .map_err(|error| Error::component("decoder", error.to_string()))?;
+    let score = score.first().copied().ok_or_else(|| Error::component("decoder", "gave no score"))?;
+    let regions = regions(&map, BORDER);
+    Ok(Detection::new(score, map, raw, regions))
 }
 
 fn checked_description(description: Option<&str>) -> Result<Option<&str>> {

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::weights::Fault;
+use crate::weights::{Fault, Pairing};
 
 /// What can go wrong anywhere in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -79,6 +79,9 @@ pub enum Error {
         /// Tensors whose shape or type differs, with both.
         misfits: Vec<String>,
     },
+    /// Files of different models were given for one.
+    #[error("{0}")]
+    Pairing(Box<Pairing>),
     /// A setting is out of its range.
     #[error("invalid {what}: {reason}")]
     InvalidConfig {

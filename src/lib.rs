@@ -49,6 +49,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod anomaly_gpt;
+mod compat;
 pub mod decoder;
 mod device;
 pub mod encoder;
@@ -60,6 +61,7 @@ pub mod preprocess;
 #[cfg(feature = "mini")]
 pub mod pretrained;
 pub mod prompt_learner;
+pub mod published;
 #[cfg(feature = "train")]
 pub mod simulate;
 pub mod text;
@@ -67,7 +69,8 @@ pub mod text;
 pub mod train;
 pub mod weights;
 
-pub use anomaly_gpt::{AnomalyGpt, AnomalyGptBuilder};
+pub use anomaly_gpt::{AnomalyGpt, AnomalyGptBuilder, Trace};
+pub use compat::{Behaviour, ClassRule, Compat, PromptMap, Views};
 pub use device::default_device;
 pub use error::{Error, Result};
 pub use inspection::{AnomalyMap, Detection, Inspection, Region, Verdict, regions};

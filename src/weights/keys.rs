@@ -167,6 +167,11 @@ fn table(config: &LlamaConfig) -> Vec<Entry> {
     table
 }
 
+/// Path in a [`PatchTextDecoder`](crate::decoder::PatchTextDecoder) of a checkpoint's tensor; `None` for a tensor of another part.
+pub fn decoder(name: &str) -> Option<String> {
+    name.strip_prefix("image_decoder.").map(str::to_owned)
+}
+
 /// Path in a [`ConvPromptLearner`](crate::prompt_learner::ConvPromptLearner) of a checkpoint's tensor; `None` for a tensor
 /// of another part.
 ///

@@ -1,16 +1,22 @@
 //! Weights: tensors listed and read one by one from files of every published format, and loaded strictly into modules.
 //!
 //! A [`TensorSource`] lists its tensors without reading them. [`Checkpoint`] is the one for files and folders; a source may also
-//! compute what it gives. [`StateDict`] holds a small model's tensors in memory.
+//! compute what it gives, as those of [`merge`] do. [`StateDict`] holds a small model's tensors in memory.
 //!
 //! What is wrong with a file is an [`Error::Checkpoint`](crate::Error::Checkpoint) with the file, the tensor and a [`Fault`].
 
 mod checkpoint;
+mod export;
 mod fault;
 mod formats;
 pub mod gguf;
 pub mod keys;
+mod kind;
+pub mod merge;
+mod part;
 mod state_dict;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::BTreeMap,
@@ -21,8 +27,11 @@ use std::{
 use burn::tensor::{DType, TensorData};
 
 pub use checkpoint::Checkpoint;
+pub use export::{ExportOptions, export};
 pub use fault::Fault;
 pub use gguf::Gguf;
+pub use kind::{CheckpointKind, Dimension, Pairing, Size, check_pairing, mismatches};
+pub use part::{Part, Selection};
 pub use state_dict::{Layout, StateDict};
 
 use crate::error::{Error, Result};
@@ -109,6 +118,9 @@ impl<S: TensorSource + ?Sized> TensorSource for Box<S> {
     fn read(&self, name: &str) -> Result<TensorData> {
         (**self).read(name)
     }
+    fn read_f32(&self, name: &str) -> Result<TensorData> {
+        (**self).read_f32(name)
+    }
 }
 
 impl<S: TensorSource + ?Sized> TensorSource for &S {
@@ -120,5 +132,8 @@ impl<S: TensorSource + ?Sized> TensorSource for &S {
     }
     fn read(&self, name: &str) -> Result<TensorData> {
         (**self).read(name)
+    }
+    fn read_f32(&self, name: &str) -> Result<TensorData> {
+        (**self).read_f32(name)
     }
 }

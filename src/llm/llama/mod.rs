@@ -161,6 +161,11 @@ impl Llama {
         Ok(Tensor::cat(parts, 1))
     }
 
+    /// Input embeddings of one token, `[1, 1, width]`; its id is below the vocabulary.
+    pub(crate) fn embed_token(&self, id: u32) -> Tensor<3> {
+        self.network.embed(Tensor::<2, Int>::from_data(TensorData::new(vec![i64::from(id)], [1, 1]), &self.device))
+    }
+
     fn embed_ids(&self, ids: &[u32]) -> Option<Tensor<3>> {
         let data = || TensorData::new(ids.iter().map(|id| i64::from(*id)).collect(), [1, ids.len()]);
         (!ids.is_empty()).then(|| self.network.embed(Tensor::<2, Int>::from_data(data(), &self.device)))

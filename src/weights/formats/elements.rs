@@ -85,7 +85,7 @@ fn gather(bytes: &[u8], shape: &[usize], strides: &[usize], size: usize) -> Vec<
 }
 
 /// Flat index of the first float that is infinite or not a number.
-fn first_not_finite(bytes: &[u8], dtype: DType) -> Option<usize> {
+pub(in crate::weights) fn first_not_finite(bytes: &[u8], dtype: DType) -> Option<usize> {
     // A float whose exponent is all ones is not finite.
     match dtype {
         DType::F16 => first_masked(bytes, |bytes| u16::from_le_bytes(bytes) & 0x7c00 == 0x7c00),

@@ -16,7 +16,8 @@ use std::{
 
 use serde::{Deserialize, Deserializer, de};
 
-pub(super) use elements::{Extent, read};
+pub(super) use elements::{Extent, first_not_finite, read};
+pub(super) use safetensors::safetensors_dtype;
 
 use super::{Fault, TensorInfo};
 use crate::error::{Error, Result};

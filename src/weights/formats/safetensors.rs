@@ -60,21 +60,28 @@ pub(super) fn list(path: &Path, mut file: File, header: u64) -> Result<Vec<Entry
     }
 }
 
+/// Types of both worlds. Booleans are read as bytes: any byte is a value then.
+const TYPES: [(Dtype, DType); 12] = [
+    (Dtype::F64, DType::F64),
+    (Dtype::F32, DType::F32),
+    (Dtype::F16, DType::F16),
+    (Dtype::BF16, DType::BF16),
+    (Dtype::I64, DType::I64),
+    (Dtype::I32, DType::I32),
+    (Dtype::I16, DType::I16),
+    (Dtype::I8, DType::I8),
+    (Dtype::U8, DType::U8),
+    (Dtype::U16, DType::U16),
+    (Dtype::U32, DType::U32),
+    (Dtype::U64, DType::U64),
+];
+
 fn dtype(dtype: Dtype) -> Option<DType> {
-    Some(match dtype {
-        Dtype::F64 => DType::F64,
-        Dtype::F32 => DType::F32,
-        Dtype::F16 => DType::F16,
-        Dtype::BF16 => DType::BF16,
-        Dtype::I64 => DType::I64,
-        Dtype::I32 => DType::I32,
-        Dtype::I16 => DType::I16,
-        Dtype::I8 => DType::I8,
-        // Any byte is a value then.
-        Dtype::U8 | Dtype::BOOL => DType::U8,
-        Dtype::U16 => DType::U16,
-        Dtype::U32 => DType::U32,
-        Dtype::U64 => DType::U64,
-        _ => return None,
-    })
+    let dtype = if dtype == Dtype::BOOL { Dtype::U8 } else { dtype };
+    TYPES.iter().find(|(kind, _)| *kind == dtype).map(|(_, dtype)| *dtype)
+}
+
+/// The format's name for a type.
+pub(in crate::weights) fn safetensors_dtype(dtype: DType) -> Option<Dtype> {
+    TYPES.iter().find(|(_, known)| *known == dtype).map(|(kind, _)| *kind)
 }

@@ -1,13 +1,8 @@
-//! Pickles read as data: a machine for the opcodes and names that a file of tensors needs. Everything else is refused, and
-//! nothing is ever called.
-//!
-//! Values lie in one list and refer to each other by index, so that neither depth nor a cycle can exhaust the program's stack, and
-//! memory stays in proportion to the pickle's own bytes.
+//! The stack machine that reads a pickle.
 
 use std::collections::HashMap;
 
-use burn::tensor::DType;
-
+use super::{Global, Id, Pickle, Storage, Tensor, Value, opcode};
 use crate::weights::Fault;
 
 /// Most values that a pickle may build; ImageBind's, of 1,311 tensors, builds some 25,000.
@@ -17,88 +12,8 @@ const MAX_VALUES: usize = 1 << 20;
 const MAX_AXES: usize = 8;
 const MAX_STORAGE_NAME: usize = 64;
 
-/// Index of a value.
-pub(super) type Id = usize;
-
-/// A value that a pickle describes.
-#[derive(Debug)]
-pub(super) enum Value {
-    /// `None`, truth values and floats: things beside the tensors that are never asked for.
-    Other,
-    Bool(bool),
-    Int(i64),
-    /// Text, and an integer too great for [`Int`](Self::Int).
-    Text(String),
-    Bytes(Vec<u8>),
-    Tuple(Vec<Id>),
-    List(Vec<Id>),
-    Dict(Vec<(Id, Id)>),
-    Global(Global),
-    Storage(Storage),
-    Tensor(Tensor),
-}
-
-/// What a pickle may name.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Global {
-    OrderedDict,
-    RebuildTensor,
-    RebuildParameter,
-    Size,
-    Storage(DType),
-}
-
-/// Elements of one type, stored outside the pickle.
-#[derive(Clone, Debug)]
-pub(super) struct Storage {
-    pub(super) key: String,
-    pub(super) dtype: DType,
-    pub(super) elements: usize,
-}
-
-/// A view of a storage.
-#[derive(Clone, Debug)]
-pub(super) struct Tensor {
-    pub(super) storage: Storage,
-    pub(super) offset: usize,
-    pub(super) shape: Vec<usize>,
-    pub(super) strides: Vec<usize>,
-}
-
-/// The values of a pickle, and the last one of all.
-#[derive(Debug)]
-pub(super) struct Pickle {
-    values: Vec<Value>,
-    root: Id,
-}
-
-impl Pickle {
-    pub(super) fn root(&self) -> &Value {
-        self.value(self.root)
-    }
-
-    pub(super) fn value(&self, id: Id) -> &Value {
-        self.values.get(id).unwrap_or(&Value::Other)
-    }
-
-    pub(super) fn text(&self, id: Id) -> Option<&str> {
-        match self.value(id) {
-            Value::Text(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// All storages in the order in which they are first named.
-    pub(super) fn storages(&self) -> impl Iterator<Item = &Storage> {
-        self.values.iter().filter_map(|value| match value {
-            Value::Storage(storage) => Some(storage),
-            _ => None,
-        })
-    }
-}
-
 /// Reads one pickle, and gives what follows it.
-pub(super) fn read(bytes: &[u8]) -> Result<(Pickle, &[u8]), Fault> {
+pub(in crate::weights::formats) fn read(bytes: &[u8]) -> Result<(Pickle, &[u8]), Fault> {
     let mut machine = Machine { rest: bytes, values: vec![], stack: vec![], marks: vec![], memo: HashMap::new(), copied: 0 };
     loop {
         let [opcode] = machine.array()?;
@@ -107,72 +22,6 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Pickle, &[u8]), Fault> {
             return Ok((Pickle { values: machine.values, root }, machine.rest));
         }
         machine.step(opcode)?;
-    }
-}
-
-#[rustfmt::skip]
-mod opcode {
-    pub(super) const STOP: u8 = b'.';
-    pub(super) const PROTO: u8 = 0x80;
-    pub(super) const FRAME: u8 = 0x95;
-    pub(super) const MARK: u8 = b'(';
-    pub(super) const NONE: u8 = b'N';
-    pub(super) const TRUE: u8 = 0x88;
-    pub(super) const FALSE: u8 = 0x89;
-    pub(super) const BININT: u8 = b'J';
-    pub(super) const BININT1: u8 = b'K';
-    pub(super) const BININT2: u8 = b'M';
-    pub(super) const LONG1: u8 = 0x8a;
-    pub(super) const BINFLOAT: u8 = b'G';
-    pub(super) const BINUNICODE: u8 = b'X';
-    pub(super) const SHORT_BINUNICODE: u8 = 0x8c;
-    pub(super) const BINSTRING: u8 = b'T';
-    pub(super) const SHORT_BINSTRING: u8 = b'U';
-    pub(super) const EMPTY_TUPLE: u8 = b')';
-    pub(super) const TUPLE: u8 = b't';
-    pub(super) const TUPLE1: u8 = 0x85;
-    pub(super) const TUPLE2: u8 = 0x86;
-    pub(super) const TUPLE3: u8 = 0x87;
-    pub(super) const EMPTY_LIST: u8 = b']';
-    pub(super) const APPEND: u8 = b'a';
-    pub(super) const APPENDS: u8 = b'e';
-    pub(super) const EMPTY_DICT: u8 = b'}';
-    pub(super) const SETITEM: u8 = b's';
-    pub(super) const SETITEMS: u8 = b'u';
-    pub(super) const GLOBAL: u8 = b'c';
-    pub(super) const STACK_GLOBAL: u8 = 0x93;
-    pub(super) const REDUCE: u8 = b'R';
-    pub(super) const BUILD: u8 = b'b';
-    pub(super) const BINPERSID: u8 = b'Q';
-    pub(super) const BINPUT: u8 = b'q';
-    pub(super) const LONG_BINPUT: u8 = b'r';
-    pub(super) const MEMOIZE: u8 = 0x94;
-    pub(super) const BINGET: u8 = b'h';
-    pub(super) const LONG_BINGET: u8 = b'j';
-}
-
-impl Global {
-    fn named(module: &str, name: &str) -> Result<Self, Fault> {
-        match (module, name) {
-            ("collections", "OrderedDict") => return Ok(Self::OrderedDict),
-            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => return Ok(Self::RebuildTensor),
-            ("torch._utils", "_rebuild_parameter") => return Ok(Self::RebuildParameter),
-            ("torch", "Size") => return Ok(Self::Size),
-            _ => {}
-        }
-        let dtype = match (module, name) {
-            ("torch", "DoubleStorage") => DType::F64,
-            ("torch", "FloatStorage") => DType::F32,
-            ("torch", "HalfStorage") => DType::F16,
-            ("torch", "BFloat16Storage") => DType::BF16,
-            ("torch", "LongStorage") => DType::I64,
-            ("torch", "IntStorage") => DType::I32,
-            ("torch", "ShortStorage") => DType::I16,
-            ("torch", "CharStorage") => DType::I8,
-            ("torch", "ByteStorage" | "BoolStorage") => DType::U8,
-            _ => return Err(Fault::PickleGlobal(format!("{module}.{name}").chars().take(120).collect())),
-        };
-        Ok(Self::Storage(dtype))
     }
 }
 
