@@ -29,7 +29,7 @@ def main():
             best = logits.argmax()
             two = logits.topk(2).values
             print(int(best), repr(tokenizer.decode([int(best)])), f"{float(two[0] - two[1]):.3f}")
-            if int(best) == tokenizer.eos_token_id:
+            if int(best) == model.config.eos_token_id:
                 break
             found.append(int(best))
             ids = torch.cat([ids, best.reshape(1, 1)], 1)
