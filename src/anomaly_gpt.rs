@@ -82,7 +82,7 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         let description = checked_description(description)?;
         let question = text::checked("question", question)?.unwrap_or(dialogue::QUESTION);
         let seen = self.see(image)?;
-        let localization = self.localize(&seen.features, description)?;
+        let localization = self.localize_features(&seen.features, description)?;
         let prompt = self.prompt_learner.prompt(&seen.features, localization.map.clone())?;
         let detection = self.detection(&seen, localization)?;
         let probability = self.probability(&dialogue::segments(&prompt, description, dialogue::QUESTION, &[]))?;
@@ -97,8 +97,18 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     pub fn detect(&self, image: &DynamicImage, description: Option<&str>) -> Result<Detection> {
         let description = checked_description(description)?;
         let seen = self.see(image)?;
-        let localization = self.localize(&seen.features, description)?;
+        let localization = self.localize_features(&seen.features, description)?;
         self.detection(&seen, localization)
+    }
+
+    /// What the prompt learner is given: an image's features, and where the decoder sees an anomaly in what the encoder was shown.
+    ///
+    /// # Errors
+    /// As [`inspect`](Self::inspect).
+    pub fn localize(&self, image: &DynamicImage, description: Option<&str>) -> Result<(ImageFeatures, Localization)> {
+        let features = self.see(image)?.features;
+        let localization = self.localize_features(&features, checked_description(description)?)?;
+        Ok((features, localization))
     }
 
     /// The memory bank, where the model compares with normal images.
@@ -125,7 +135,7 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         self.encoder.encode_images(images)
     }
 
-    fn localize(&self, features: &ImageFeatures, description: Option<&str>) -> Result<Localization> {
+    fn localize_features(&self, features: &ImageFeatures, description: Option<&str>) -> Result<Localization> {
         match &self.normals {
             Some(bank) => self.decoder.localize(features, Reference::NormalsAndText(bank, &self.text_pair(descriptions::UNKNOWN)?)),
             None => {
