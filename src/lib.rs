@@ -46,9 +46,12 @@
 //! | `mini` (default) | the embedded model, [`AnomalyGpt::mini`] |
 //! | `train` | simulated anomalies, losses and the trainer |
 //! | `serde` | `Serialize` for results |
+//! | `eval` | datasets, metrics, protocols, and the methods to compare with |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod anomaly_gpt;
+#[cfg(feature = "eval")]
+pub mod data;
 pub mod decoder;
 mod device;
 pub mod encoder;
@@ -60,6 +63,8 @@ pub mod preprocess;
 #[cfg(feature = "mini")]
 pub mod pretrained;
 pub mod prompt_learner;
+#[cfg(feature = "eval")]
+pub mod rivals;
 #[cfg(feature = "train")]
 pub mod simulate;
 pub mod text;
