@@ -46,7 +46,7 @@
 //! | `mini` (default) | the embedded model, [`AnomalyGpt::mini`] |
 //! | `train` | simulated anomalies, losses and the trainer |
 //! | `serde` | `Serialize` for results |
-//! | `eval` | datasets, metrics, protocols, and the methods to compare with |
+//! | `eval` | datasets, metrics, protocols, the report, and the methods to compare with |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod anomaly_gpt;
@@ -56,6 +56,8 @@ pub mod decoder;
 mod device;
 pub mod encoder;
 mod error;
+#[cfg(feature = "eval")]
+pub mod eval;
 mod inspection;
 pub mod llm;
 mod place;

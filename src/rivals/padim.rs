@@ -173,7 +173,8 @@ mod tests {
         // Two images, centred: +-(1, 2, 0); covariance [[2, 4, 0], [4, 8, 0], [0, 0, 0]] + 0.5 I.
         let whitening = whitening(&[1.0, 2.0, 0.0, -1.0, -2.0, 0.0], 3, 2, 0.5);
         let vector = [1.0f32, -1.0, 3.0];
-        let length: f32 = whitening.chunks_exact(3).map(|row| row.iter().zip(vector).map(|(left, right)| left * right).sum::<f32>().powi(2)).sum();
+        let length: f32 =
+            whitening.chunks_exact(3).map(|row| row.iter().zip(vector).map(|(left, right)| left * right).sum::<f32>().powi(2)).sum();
         // Inverse of [[2.5, 4], [4, 8.5]] is [[8.5, -4], [-4, 2.5]] / 5.25; of 0.5 is 2.
         let expected = (8.5 + 2.0 * 4.0 + 2.5) / 5.25 + 9.0 * 2.0;
         assert!((length - expected).abs() < 1e-4, "{length} {expected}");

@@ -86,7 +86,8 @@ impl PatchCore {
     pub fn fit(normals: &[ImageFeatures], options: PatchCoreOptions) -> Result<Self> {
         options.check()?;
         let widths = fitting_widths(normals)?;
-        let patches = |image: &ImageFeatures| Ok(average_neighbours(pyramid(image, &widths)?, image.grid, options.neighbourhood).flatten(0, 1));
+        let patches =
+            |image: &ImageFeatures| Ok(average_neighbours(pyramid(image, &widths)?, image.grid, options.neighbourhood).flatten(0, 1));
         let all: Tensor<2> = Tensor::cat(normals.iter().map(patches).collect::<Result<Vec<_>>>()?, 0);
         let ([rows, _], device) = (all.dims(), all.device());
         let wanted = ((rows as f64 * options.ratio) as usize).max(options.least_rows).clamp(1, rows);

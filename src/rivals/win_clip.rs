@@ -78,7 +78,9 @@ impl WinClip {
         let images = normals.iter().map(|image| win_clip.scales(image, &widths)).collect::<Result<Vec<_>>>()?;
         win_clip.references = (0..win_clip.sides().len())
             .map(|scale| {
-                let join = |tap: usize| Tensor::cat(images.iter().map(|scales| unit(scales[scale].tokens[tap].clone()).flatten(0, 1)).collect(), 0).transpose();
+                let join = |tap: usize| {
+                    Tensor::cat(images.iter().map(|scales| unit(scales[scale].tokens[tap].clone()).flatten(0, 1)).collect(), 0).transpose()
+                };
                 (0..widths.len()).map(join).collect()
             })
             .collect();
@@ -167,9 +169,7 @@ struct Scale {
 impl Scale {
     /// Half of one minus the cosine to the nearest reference, `[batch, windows]`.
     fn association(&self, references: &[Tensor<2>]) -> Tensor<2> {
-        let nearest = |(tokens, reference): (&Tensor<3>, &Tensor<2>)| {
-            unit(tokens.clone()).matmul(reference.clone().unsqueeze()).max_dim(2)
-        };
+        let nearest = |(tokens, reference): (&Tensor<3>, &Tensor<2>)| unit(tokens.clone()).matmul(reference.clone().unsqueeze()).max_dim(2);
         let cosines = Tensor::cat(self.tokens.iter().zip(references).map(nearest).collect(), 2).mean_dim(2).squeeze_dim::<2>(2);
         ((1.0f32 - cosines) / 2.0).clamp_min(0.0)
     }
