@@ -171,15 +171,20 @@ impl Integral {
     }
 }
 
-/// Equal steps from the lowest to below the highest score, the highest last, in the arithmetic of `numpy.arange` on 32-bit floats.
+/// Equal steps from the lowest to below the highest score, the highest last, each rounded down to a 32-bit float: no score lies
+/// between. The steps are those of `numpy.arange` on 32-bit scalars, which steps in 64 bits from the first two values.
 fn thresholds((low, high): (f32, f32), steps: u32) -> Vec<f32> {
     let step = (high - low) / steps as f32;
     if step <= 0.0 {
         return Vec::new();
     }
-    let count = f64::from((high - low) / step).ceil() as usize;
-    let step = (low + step) - low;
-    (0..count).map(|index| low + index as f32 * step).collect()
+    let count = f64::from((high - low) / step).ceil() as u64;
+    let step = f64::from(low + step) - f64::from(low);
+    let round_down = |threshold: f64| {
+        let rounded = threshold as f32;
+        if f64::from(rounded) > threshold { rounded.next_down() } else { rounded }
+    };
+    (0..count).map(|index| round_down(f64::from(low) + index as f64 * step)).collect()
 }
 
 /// Trapezoids under the points with a false positive rate below the limit, those rates being stretched to `[0, 1]`.
@@ -230,8 +235,13 @@ mod tests {
 
     #[test]
     fn thresholds_are_numpy_s() {
-        // numpy.arange(np.float32(0.1), np.float32(0.7), (np.float32(0.7) - np.float32(0.1)) / 3)
-        assert_eq!(thresholds((0.1, 0.7), 3), [0.1, 0.3, 0.5]);
+        // numpy.arange(low, high, (high - low) / 3) on numpy.float32(0.1) and numpy.float32(0.7).
+        for (found, wanted) in
+            thresholds((0.1, 0.7), 3).into_iter().zip([0.100_000_001_490_116_12, 0.299_999_982_118_607_16, 0.499_999_962_747_097])
+        {
+            assert!(f64::from(found) <= wanted && f64::from(found.next_up()) > wanted, "{found} is not {wanted}");
+        }
+        assert_eq!(thresholds((-1.3, 2.9), 200).len(), 200);
         assert!(thresholds((0.5, 0.5), 200).is_empty());
     }
 
