@@ -79,12 +79,29 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         question: &str,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Inspection> {
+        self.answer(&self.see(image)?, description, question, on_text)
+    }
+
+    /// [`inspect`](Self::inspect) for an image that was encoded before.
+    ///
+    /// # Errors
+    /// As [`inspect`](Self::inspect).
+    pub fn inspect_seen(&self, seen: &Seen, description: Option<&str>) -> Result<Inspection> {
+        self.answer(seen, description, dialogue::QUESTION, &mut |_| ControlFlow::Continue(()))
+    }
+
+    fn answer(
+        &self,
+        seen: &Seen,
+        description: Option<&str>,
+        question: &str,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Inspection> {
         let description = checked_description(description)?;
         let question = text::checked("question", question)?.unwrap_or(dialogue::QUESTION);
-        let seen = self.see(image)?;
         let localization = self.localize(&seen.features, description)?;
         let prompt = self.prompt_learner.prompt(&seen.features, localization.map.clone())?;
-        let detection = self.detection(&seen, localization)?;
+        let detection = self.detection(seen, localization)?;
         let probability = self.probability(&dialogue::segments(&prompt, description, dialogue::QUESTION, &[]))?;
         let answer = self.llm.generate(&dialogue::segments(&prompt, description, question, &[]), &self.generate, on_text)?;
         Ok(Inspection::new(detection, answer, probability))
@@ -95,10 +112,16 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     /// # Errors
     /// As [`inspect`](Self::inspect).
     pub fn detect(&self, image: &DynamicImage, description: Option<&str>) -> Result<Detection> {
-        let description = checked_description(description)?;
-        let seen = self.see(image)?;
-        let localization = self.localize(&seen.features, description)?;
-        self.detection(&seen, localization)
+        self.detect_seen(&self.see(image)?, description)
+    }
+
+    /// [`detect`](Self::detect) for an image that was encoded before.
+    ///
+    /// # Errors
+    /// As [`inspect`](Self::inspect).
+    pub fn detect_seen(&self, seen: &Seen, description: Option<&str>) -> Result<Detection> {
+        let localization = self.localize(&seen.features, checked_description(description)?)?;
+        self.detection(seen, localization)
     }
 
     /// The memory bank, where the model compares with normal images.
@@ -111,7 +134,11 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         &self.device
     }
 
-    fn see(&self, image: &DynamicImage) -> Result<Seen> {
+    /// The first stage alone: encodes an image, to look at it several times, or by other means too.
+    ///
+    /// # Errors
+    /// An image too small to inspect, or what the encoder reports.
+    pub fn see(&self, image: &DynamicImage) -> Result<Seen> {
         let rgb = preprocess::to_rgb(image);
         let (width, height) = rgb.dimensions();
         let preprocess = self.encoder.preprocess();
@@ -179,11 +206,17 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
 }
 
 /// An image after the first stage.
-struct Seen {
-    features: ImageFeatures,
-    covered: Covered,
-    width: u32,
-    height: u32,
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Seen {
+    /// What the encoder sees in it, a batch of one.
+    pub features: ImageFeatures,
+    /// The part of the image that the encoder sees.
+    pub covered: Covered,
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
 }
 
 fn checked_description(description: Option<&str>) -> Result<Option<&str>> {

@@ -74,7 +74,7 @@ pub mod text;
 pub mod train;
 pub mod weights;
 
-pub use anomaly_gpt::{AnomalyGpt, AnomalyGptBuilder};
+pub use anomaly_gpt::{AnomalyGpt, AnomalyGptBuilder, Seen};
 pub use device::default_device;
 pub use error::{Error, Result};
 pub use inspection::{AnomalyMap, Detection, Inspection, Region, Verdict, regions};

@@ -18,6 +18,7 @@ mod mvtec_ad_2;
 mod mvtec_loco;
 mod problem;
 mod shots;
+mod table;
 #[cfg(test)]
 mod tests;
 mod tree;

@@ -5,69 +5,46 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
-
-use super::{Dataset, Label, MaskValues, Problem, Sample, Split};
+use super::{Dataset, Label, MaskValues, Problem, Sample, Split, table::columns};
 use crate::error::{Error, Result};
 
 /// The list with normal photographs only for training.
 pub(super) const ONE_CLASS: &str = "1cls";
 
-/// A row of a list.
-#[derive(Debug, Deserialize)]
-struct Row {
-    object: String,
-    split: String,
-    label: String,
-    image: String,
-    #[serde(default)]
-    mask: String,
-}
-
 /// Lists what `split_csv/LIST.csv` names.
 pub(super) fn open(root: &Path, list: &str) -> Result<Dataset> {
     let path = root.join("split_csv").join(format!("{list}.csv"));
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_path(&path).map_err(|error| unreadable(&path, error))?;
-    let (mut samples, mut problems) = (Vec::new(), Vec::new());
-    for row in reader.deserialize() {
-        let row: Row = row.map_err(|error| unreadable(&path, error))?;
-        samples.push(sample(root, &path, row, &mut problems)?);
-    }
+    let mut problems = Vec::new();
+    let rows = columns(&path, ["object", "split", "label", "image", "mask"])?.into_iter();
+    let samples = rows.map(|row| sample(root, &path, row, &mut problems)).collect::<Result<Vec<_>>>()?;
     Dataset::new(root, samples, problems)
 }
 
-fn sample(root: &Path, list: &Path, row: Row, problems: &mut Vec<Problem>) -> Result<Sample> {
-    let unknown = |column: &str, value: &str| Error::dataset(list, format!("the {column} of {} is {value:?}", row.image));
-    let split = match row.split.as_str() {
+fn sample(root: &Path, list: &Path, row: [String; 5], problems: &mut Vec<Problem>) -> Result<Sample> {
+    let [class, split, label, name, mask] = row;
+    let unknown = |column: &str, value: &str| Error::dataset(list, format!("the {column} of {} is {value:?}", name));
+    let split = match split.as_str() {
         "train" => Split::Train,
         "test" => Split::Test,
         other => return Err(unknown("split", other)),
     };
-    let label = match row.label.as_str() {
+    let kind = label;
+    let label = match kind.as_str() {
         "normal" => Label::Normal,
         "anomaly" => Label::Anomalous,
         other => return Err(unknown("label", other)),
     };
-    let image = root.join(&row.image);
+    let image = root.join(&name);
     if !image.is_file() {
         problems.push(Problem::MissingImage { image: image.clone(), list: list.into() });
     }
     let mut masks = Vec::new();
     if label == Label::Anomalous {
-        let mask = root.join(&row.mask);
+        let mask = root.join(&mask);
         match mask.is_file() {
             true => masks.push(mask),
             false => problems.push(Problem::MissingMask { image: image.clone() }),
         }
     }
-    let kind = row.label;
-    Ok(Sample { name: row.image, class: row.object, kind, label, split, image, masks, mask_values: MaskValues::Ids })
-}
-
-fn unreadable(path: &Path, error: csv::Error) -> Error {
-    let text = error.to_string();
-    match error.into_kind() {
-        csv::ErrorKind::Io(source) => Error::io(path, source),
-        _ => Error::dataset(path, text),
-    }
+    Ok(Sample { name, class, kind, label, split, image, masks, mask_values: MaskValues::Ids })
 }

@@ -62,6 +62,16 @@ pub struct ProtocolResults {
     pub verdicts: VerdictCounts,
 }
 
+impl ProtocolResults {
+    /// The numbers of classes, which may come of several evaluations, and their mean.
+    pub fn new(protocol: Protocol, mut classes: Vec<ClassResults>) -> Self {
+        classes.sort_by(|left, right| left.class.cmp(&right.class));
+        let mean = protocol.averaging.mean(&classes.iter().map(|class| class.scores).collect::<Vec<_>>());
+        let verdicts = classes.iter().fold(VerdictCounts::default(), |sum, class| sum.plus(class.verdicts));
+        Self { protocol, classes, mean, verdicts }
+    }
+}
+
 /// The numbers of one class.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -150,9 +160,7 @@ impl Evaluator {
     /// [`Error::Io`] where a temporary file can't be read.
     pub fn finish(self) -> Result<ProtocolResults> {
         let classes = self.classes.into_iter().map(|(name, class)| class.finish(name)).collect::<Result<Vec<_>>>()?;
-        let mean = self.protocol.averaging.mean(&classes.iter().map(|class| class.scores).collect::<Vec<_>>());
-        let verdicts = classes.iter().fold(VerdictCounts::default(), |sum, class| sum.plus(class.verdicts));
-        Ok(ProtocolResults { protocol: self.protocol, classes, mean, verdicts })
+        Ok(ProtocolResults::new(self.protocol, classes))
     }
 
     fn resized(&self, map: &AnomalyMap, observation: &Observation<'_>) -> Result<AnomalyMap> {

@@ -212,6 +212,6 @@ mod tests {
     #[test]
     fn distances_have_a_rest() {
         let left: Vec<f32> = (0..19).map(|index| index as f32).collect();
-        assert_eq!(squared_distance(&left, &[0.0; 19]), left.iter().map(|value| value * value).sum());
+        assert_eq!(squared_distance(&left, &[0.0; 19]), left.iter().map(|value| value * value).sum::<f32>());
     }
 }
