@@ -75,6 +75,15 @@ pub enum Error {
         /// Tensors whose shape or type differs, with both.
         misfits: Vec<String>,
     },
+    /// A file does not hold the results of an evaluation.
+    #[error("cannot read results from {}: {source}", path.display())]
+    Results {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        #[source]
+        source: BoxError,
+    },
     /// A setting is out of its range.
     #[error("invalid {what}: {reason}")]
     InvalidConfig {

@@ -55,7 +55,7 @@ fn matched_overlap(truth: &[TrueRegion], found: &[Region]) -> f64 {
 
 /// Intersection over union of two boxes (x, y, width, height), in `[0, 1]`; 0 where both are empty.
 pub fn box_iou(left: [u32; 4], right: [u32; 4]) -> f64 {
-    let [left, right] = [left, right].map(|bbox| bbox.map(u64::from));
+    let [left, right] = [left, right].map(|bbox| bbox.map(u128::from));
     let shared = |at: usize| (left[at] + left[at + 2]).min(right[at] + right[at + 2]).saturating_sub(left[at].max(right[at]));
     let intersection = shared(0) * shared(1);
     let union = left[2] * left[3] + right[2] * right[3] - intersection;

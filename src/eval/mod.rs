@@ -1,7 +1,7 @@
 //! How well a model does: exact metrics, named protocols, and a report people can look at.
 //!
 //! An [`Evaluator`] takes one [`Observation`] an image and a [`Protocol`], keeps no map, and ends in [`ProtocolResults`]: a
-//! [`Scores`] a class, and their mean.
+//! [`Scores`] a class, and their mean. [`report`] writes them as HTML, JSON and Markdown.
 //!
 //! # Rules
 //!
@@ -30,6 +30,7 @@ mod order;
 mod pixels;
 mod protocol;
 mod ranking;
+pub mod report;
 mod spool;
 mod sweep;
 mod verdicts;

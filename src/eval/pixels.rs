@@ -1,5 +1,7 @@
 //! Metrics of pixels, of any number of maps.
 
+use std::ops::Range;
+
 use super::{
     ProRule, Ranking, order,
     spool::{Cursor, Spool},
@@ -109,7 +111,7 @@ impl PixelMetrics {
         let mut sweep = Sweep::new(self.totals, Some(self.rule));
         let mut background = self.background.cursors()?;
         let mut anomalous = self.anomalous.cursors()?;
-        let mut window = Window { base: 0, background: vec![0; WINDOW as usize], anomalous: Vec::new() };
+        let mut window = Window { base: 0, touched: 0..0, background: vec![0; WINDOW as usize], anomalous: Vec::new() };
         while let Some(first) = first_key(&background, &anomalous) {
             window.base = first & !(WINDOW - 1);
             window.fill(&mut background, &mut anomalous)?;
@@ -130,6 +132,8 @@ fn first_key(background: &[Cursor<'_>], anomalous: &[Cursor<'_>]) -> Option<u64>
 /// All pixels with one of [`WINDOW`] neighbouring keys.
 struct Window {
     base: u64,
+    /// From the first to behind the last key that is there.
+    touched: Range<u64>,
     /// Background pixels of each key.
     background: Vec<u64>,
     /// Keys with areas, and how many pixels have both.
@@ -138,21 +142,39 @@ struct Window {
 
 impl Window {
     fn fill(&mut self, background: &mut [Cursor<'_>], anomalous: &mut [Cursor<'_>]) -> Result<()> {
-        let end = self.base + WINDOW;
+        let (start, end) = (self.base, self.base + WINDOW);
+        self.touched = end..start;
         for cursor in background {
-            cursor.take_below(end, |key, count| self.background[(key - self.base) as usize] += count)?;
+            let first = cursor.peek().unwrap_or(end);
+            let mut last = start;
+            cursor.take_below(end, |key, count| {
+                self.background[(key - start) as usize] += count;
+                last = key + 1;
+            })?;
+            self.touched = self.touched.start.min(first)..self.touched.end.max(last);
         }
         for cursor in anomalous {
             cursor.take_below(end << AREA_BITS, |key, count| self.anomalous.push((key, count)))?;
         }
-        // In this order overlaps sum to the same, whatever order the maps came in.
+        // So overlaps sum to the same, whatever order the maps came in.
         self.anomalous.sort_unstable();
+        self.anomalous.dedup_by(|(pixel, pixels), (kept, sum)| {
+            let same = pixel == kept;
+            *sum += if same { *pixels } else { 0 };
+            same
+        });
+        if let (Some((first, _)), Some((last, _))) = (self.anomalous.first(), self.anomalous.last()) {
+            let (first, last) = (first >> AREA_BITS, (last >> AREA_BITS) + 1);
+            self.touched = self.touched.start.min(first)..self.touched.end.max(last);
+        }
         Ok(())
     }
 
     fn drain(&mut self, sweep: &mut Sweep) {
         let mut anomalous = self.anomalous.iter().peekable();
-        for (key, background) in (self.base..).zip(&mut self.background) {
+        let touched = self.touched.clone();
+        let counters = &mut self.background[(touched.start - self.base) as usize..(touched.end - self.base) as usize];
+        for (key, background) in touched.zip(counters) {
             let (mut count, mut overlap) = (0, 0.0);
             while let Some((pixel, pixels)) = anomalous.next_if(|(pixel, _)| pixel >> AREA_BITS == key) {
                 let area = pixel & ((1 << AREA_BITS) - 1);
