@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anomalygpt::eval::ClassResults;
+use anomalygpt::eval::{ClassResults, report::ImageResult};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,21 +19,14 @@ use crate::Failure;
 /// One image by one method.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Row {
-    /// Name of the image in its data set.
-    pub(crate) file: String,
-    pub(crate) class: String,
-    /// "normal" or "anomalous".
-    pub(crate) label: String,
-    pub(crate) kind: String,
     pub(crate) method: String,
     pub(crate) shots: usize,
     pub(crate) round: usize,
-    pub(crate) score: Option<f32>,
-    pub(crate) verdict: Option<String>,
-    pub(crate) probability: Option<f32>,
-    pub(crate) answer: Option<String>,
-    /// Its masks.
-    pub(crate) mask: Vec<PathBuf>,
+    /// The folder of its defect.
+    pub(crate) kind: String,
+    /// What the results hold.
+    #[serde(flatten)]
+    pub(crate) image: ImageResult,
     /// The map, where maps are written.
     pub(crate) map: Option<PathBuf>,
     /// Why there is no result.

@@ -75,7 +75,7 @@ fn run(arguments: &Arguments) -> Result<usize, Failure> {
     let mut journal = Journal::open(&beside(&arguments.report, "jsonl"), &arguments.fingerprint(&dataset), arguments.restart)?;
     let models = Models::load(&default_device()?)?;
     run::run(arguments, &dataset, &models, &mut journal)?;
-    output::write(arguments, &dataset, &journal)?;
+    output::write(arguments, &dataset, &models, &journal)?;
     Ok(journal.cells.iter().map(|cell| cell.failed).sum())
 }
 

@@ -1,11 +1,16 @@
 //! All cells of a run: one class, number of normal images and round at a time.
 
-use std::{collections::BTreeSet, num::NonZeroUsize, path::Path, time::Instant};
+use std::{
+    collections::BTreeSet,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use anomalygpt::{
-    AnomalyGpt, Seen,
+    AnomalyGpt, Error, Seen,
     data::{Dataset, Label, Loader, Photograph, Sample, Split},
-    eval::{ClassResults, Evaluator, ImageScore, Observation, Protocol},
+    eval::{ClassResults, Evaluator, ImageScore, Observation, Protocol, report::ImageResult},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::prelude::*;
@@ -122,14 +127,14 @@ fn evaluate(
             Ok((photograph, outcomes)) => {
                 masks_resized += usize::from(photograph.mask_resized);
                 observe(&mut running, &sample, &photograph, &outcomes)?;
-                rows(arguments.maps.as_deref(), planned, &running, &sample, outcomes)?
+                rows(arguments.maps.as_deref(), &arguments.data, planned, &running, &sample, outcomes)?
             }
             Err(error) if arguments.strict => return Err(Failure::Other(format!("{}: {}", sample.name, crate::chain(&error)))),
             Err(error) => {
                 failed += 1;
                 let error = crate::chain(&error);
                 bar.suspend(|| eprintln!("warning: {}: {error}", sample.name));
-                vec![Row { error: Some(error), ..row(planned, &sample) }]
+                vec![Row { error: Some(error), ..row(planned, &sample, &arguments.data) }]
             }
         };
         journal.rows(&rows)?;
@@ -199,7 +204,11 @@ fn inspect(running: &mut [Running], seen: &Seen, first: bool, times: &mut Times)
         if first {
             running.results.peak_bytes = running.results.peak_bytes.max(memory::peak());
         }
-        outcome
+        let outcome = outcome?;
+        if !outcome.score.is_finite() {
+            return Err(Error::component(running.method.name(), format!("gave a score of {}", outcome.score)));
+        }
+        Ok(outcome)
     };
     running.iter_mut().map(each).collect()
 }
@@ -221,6 +230,7 @@ fn observe(running: &mut [Running], sample: &Sample, photograph: &Photograph, ou
 
 fn rows(
     folder: Option<&Path>,
+    root: &Path,
     planned: &Planned<'_>,
     running: &[Running],
     sample: &Sample,
@@ -236,27 +246,33 @@ fn rows(
         };
         Ok(Row {
             method: running.method.name().into(),
-            score: Some(outcome.score),
-            verdict: outcome.verdict.map(|verdict| verdict.to_string()),
-            probability: outcome.probability,
-            answer: outcome.answer,
             map,
-            ..row(planned, sample)
+            image: ImageResult {
+                score: outcome.score,
+                verdict: outcome.verdict,
+                probability: outcome.probability,
+                answer: outcome.answer,
+                ..image(sample, root)
+            },
+            ..row(planned, sample, root)
         })
     };
     running.iter().zip(outcomes).map(each).collect()
 }
 
-fn row(planned: &Planned<'_>, sample: &Sample) -> Row {
-    Row {
+fn row(planned: &Planned<'_>, sample: &Sample, root: &Path) -> Row {
+    Row { kind: sample.kind.clone(), shots: planned.shots, round: planned.round, image: image(sample, root), ..Row::default() }
+}
+
+/// What is true of an image.
+fn image(sample: &Sample, root: &Path) -> ImageResult {
+    let relative = |path: &PathBuf| path.strip_prefix(root).unwrap_or(path).display().to_string();
+    ImageResult {
         file: sample.name.clone(),
         class: sample.class.clone(),
-        label: sample.label.to_string(),
-        kind: sample.kind.clone(),
-        shots: planned.shots,
-        round: planned.round,
-        mask: sample.masks.clone(),
-        ..Row::default()
+        anomalous: sample.label == Label::Anomalous,
+        mask: sample.masks.first().map(relative),
+        ..ImageResult::default()
     }
 }
 
@@ -275,6 +291,35 @@ fn timed<T>(seconds: &mut f64, work: impl FnOnce() -> T) -> T {
     let done = work();
     *seconds += start.elapsed().as_secs_f64();
     done
+}
+
+/// What is done with an image that is looked at again.
+pub(crate) type Look<'a> = &'a mut dyn FnMut(&Sample, &Photograph, &Outcome) -> Result<(), Failure>;
+
+/// Inspects some of the images that `(shots, round)` had once more; those that can't be read are left out.
+pub(crate) fn look_again(
+    arguments: &Arguments,
+    dataset: &Dataset,
+    models: &Models,
+    (method, (shots, round_number)): (Method, (usize, usize)),
+    wanted: &dyn Fn(&Sample) -> bool,
+    look: Look<'_>,
+) -> Result<(), Failure> {
+    for planned in plan(arguments, dataset)?.into_iter().filter(|planned| (planned.shots, planned.round) == (shots, round_number)) {
+        let again: Vec<_> = planned.test.iter().filter(|sample| wanted(sample)).collect();
+        if again.is_empty() {
+            continue;
+        }
+        let description = arguments.description(planned.class);
+        let others = Unseen { model: &models.whole, samples: &planned.others };
+        let inspector = models.fit(method, &round(&planned, models, description.as_deref(), arguments.seed, &others)?)?;
+        for sample in again {
+            if let Ok(photograph) = sample.read() {
+                look(sample, &photograph, &inspector.inspect(&models.whole.see(&photograph.image)?)?)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Normal images that were not drawn.
