@@ -79,12 +79,29 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         question: &str,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Inspection> {
+        self.answer(&self.see(image)?, description, question, on_text)
+    }
+
+    /// [`inspect`](Self::inspect) for an image that was encoded before.
+    ///
+    /// # Errors
+    /// As [`inspect`](Self::inspect).
+    pub fn inspect_seen(&self, seen: &Seen, description: Option<&str>) -> Result<Inspection> {
+        self.answer(seen, description, dialogue::QUESTION, &mut |_| ControlFlow::Continue(()))
+    }
+
+    fn answer(
+        &self,
+        seen: &Seen,
+        description: Option<&str>,
+        question: &str,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Inspection> {
         let description = checked_description(description)?;
         let question = text::checked("question", question)?.unwrap_or(dialogue::QUESTION);
-        let seen = self.see(image)?;
-        let localization = self.localize_features(&seen.features, description)?;
+        let localization = self.localize(seen, description)?;
         let prompt = self.prompt_learner.prompt(&seen.features, localization.map.clone())?;
-        let detection = self.detection(&seen, localization)?;
+        let detection = self.detection(seen, localization)?;
         let probability = self.probability(&dialogue::segments(&prompt, description, dialogue::QUESTION, &[]))?;
         let answer = self.llm.generate(&dialogue::segments(&prompt, description, question, &[]), &self.generate, on_text)?;
         Ok(Inspection::new(detection, answer, probability))
@@ -95,20 +112,27 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     /// # Errors
     /// As [`inspect`](Self::inspect).
     pub fn detect(&self, image: &DynamicImage, description: Option<&str>) -> Result<Detection> {
-        let description = checked_description(description)?;
-        let seen = self.see(image)?;
-        let localization = self.localize_features(&seen.features, description)?;
-        self.detection(&seen, localization)
+        self.detect_seen(&self.see(image)?, description)
     }
 
-    /// What the prompt learner is given: an image's features, and where the decoder sees an anomaly in what the encoder was shown.
+    /// [`detect`](Self::detect) for an image that was encoded before.
     ///
     /// # Errors
     /// As [`inspect`](Self::inspect).
-    pub fn localize(&self, image: &DynamicImage, description: Option<&str>) -> Result<(ImageFeatures, Localization)> {
-        let features = self.see(image)?.features;
-        let localization = self.localize_features(&features, checked_description(description)?)?;
-        Ok((features, localization))
+    pub fn detect_seen(&self, seen: &Seen, description: Option<&str>) -> Result<Detection> {
+        self.detection(seen, self.localize(seen, description)?)
+    }
+
+    /// The second stage alone: where the decoder sees an anomaly in what the encoder was shown.
+    ///
+    /// # Errors
+    /// As [`inspect`](Self::inspect).
+    pub fn localize(&self, seen: &Seen, description: Option<&str>) -> Result<Localization> {
+        let description = checked_description(description)?;
+        match &self.normals {
+            Some(bank) => self.decoder.localize(&seen.features, Reference::NormalsAndText(bank, &self.text_pair(descriptions::UNKNOWN)?)),
+            None => self.decoder.localize(&seen.features, Reference::Text(&self.text_pair(&descriptions::object_of(description))?)),
+        }
     }
 
     /// The memory bank, where the model compares with normal images.
@@ -121,7 +145,11 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         &self.device
     }
 
-    fn see(&self, image: &DynamicImage) -> Result<Seen> {
+    /// The first stage alone: encodes an image, to look at it several times, or by other means too.
+    ///
+    /// # Errors
+    /// An image too small to inspect, or what the encoder reports.
+    pub fn see(&self, image: &DynamicImage) -> Result<Seen> {
         let rgb = preprocess::to_rgb(image);
         let (width, height) = rgb.dimensions();
         let preprocess = self.encoder.preprocess();
@@ -133,16 +161,6 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     fn encode(&self, resized: &[RgbImage]) -> Result<ImageFeatures> {
         let images = self.encoder.preprocess().to_tensor(resized, &self.device)?;
         self.encoder.encode_images(images)
-    }
-
-    fn localize_features(&self, features: &ImageFeatures, description: Option<&str>) -> Result<Localization> {
-        match &self.normals {
-            Some(bank) => self.decoder.localize(features, Reference::NormalsAndText(bank, &self.text_pair(descriptions::UNKNOWN)?)),
-            None => {
-                let object = descriptions::object_of(description);
-                self.decoder.localize(features, Reference::Text(&self.text_pair(&object)?))
-            }
-        }
     }
 
     fn text_pair(&self, object: &str) -> Result<TextPair> {
@@ -189,11 +207,17 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
 }
 
 /// An image after the first stage.
-struct Seen {
-    features: ImageFeatures,
-    covered: Covered,
-    width: u32,
-    height: u32,
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Seen {
+    /// What the encoder sees in it, a batch of one.
+    pub features: ImageFeatures,
+    /// The part of the image that the encoder sees.
+    pub covered: Covered,
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
 }
 
 fn checked_description(description: Option<&str>) -> Result<Option<&str>> {

@@ -46,13 +46,18 @@
 //! | `mini` (default) | the embedded model, [`AnomalyGpt::mini`] |
 //! | `train` | simulated anomalies, losses and the trainer |
 //! | `serde` | `Serialize` for results |
+//! | `eval` | datasets, metrics, protocols, the report, and the methods to compare with |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod anomaly_gpt;
+#[cfg(feature = "eval")]
+pub mod data;
 pub mod decoder;
 mod device;
 pub mod encoder;
 mod error;
+#[cfg(feature = "eval")]
+pub mod eval;
 mod inspection;
 pub mod llm;
 mod place;
@@ -60,6 +65,8 @@ pub mod preprocess;
 #[cfg(feature = "mini")]
 pub mod pretrained;
 pub mod prompt_learner;
+#[cfg(feature = "eval")]
+pub mod rivals;
 #[cfg(feature = "train")]
 pub mod simulate;
 pub mod text;
@@ -67,7 +74,7 @@ pub mod text;
 pub mod train;
 pub mod weights;
 
-pub use anomaly_gpt::{AnomalyGpt, AnomalyGptBuilder};
+pub use anomaly_gpt::{AnomalyGpt, AnomalyGptBuilder, Seen};
 pub use device::default_device;
 pub use error::{Error, Result};
 pub use inspection::{AnomalyMap, Detection, Inspection, Region, Verdict, regions};

@@ -91,10 +91,10 @@ impl Maps {
 
 fn item(object: &'static str, drawn: Drawn, models: [&AnomalyGpt; 2], side: usize) -> anomalygpt::Result<Item> {
     let image = DynamicImage::ImageRgb8(drawn.image);
-    let [against_text, against_normals] = models.map(|model| model.localize(&image, Some(object)));
-    let (features, localization) = against_text?;
-    let maps = [kept(localization, side)?, kept(against_normals?.1, side)?];
-    Ok(Item { object, places: drawn.places, maps, embedding: host(features.embedding)? })
+    let [against_text, against_normals] = models;
+    let seen = against_text.see(&image)?;
+    let maps = [kept(against_text.localize(&seen, Some(object))?, side)?, kept(against_normals.localize(&seen, Some(object))?, side)?];
+    Ok(Item { object, places: drawn.places, maps, embedding: host(seen.features.embedding)? })
 }
 
 fn kept(localization: Localization, side: usize) -> anomalygpt::Result<Vec<f16>> {

@@ -82,7 +82,7 @@ pub trait Decoder: fmt::Debug + Send + Sync {
 }
 
 /// Size of the batch, once the number of taps, their widths and their grid are found to be right.
-fn check_features(image: &ImageFeatures, widths: &[usize]) -> Result<usize> {
+pub(crate) fn check_features(image: &ImageFeatures, widths: &[usize]) -> Result<usize> {
     let fits = |expected, found| match expected == found {
         true => Ok(()),
         false => Err(Error::Incompatible { left: "the image encoder", right: "the decoder", expected, found }),
