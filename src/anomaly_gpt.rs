@@ -181,13 +181,13 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         let rgb = preprocess::to_rgb(image);
         let (width, height) = rgb.dimensions();
         let (preprocess, comparison) = (self.encoder.preprocess(), self.comparison());
-        let (features, covered) = self.fitted(&rgb, preprocess)?;
-        let compared = (comparison != preprocess).then(|| self.fitted(&rgb, comparison)).transpose()?;
+        let (features, covered) = self.fitted(&rgb, &preprocess)?;
+        let compared = (comparison != preprocess).then(|| self.fitted(&rgb, &comparison)).transpose()?;
         Ok(Seen { features, covered, width, height, compared })
     }
 
     /// An image's features, and the part of it that they are about.
-    fn fitted(&self, image: &RgbImage, preprocess: Preprocess) -> Result<(ImageFeatures, Covered)> {
+    fn fitted(&self, image: &RgbImage, preprocess: &Preprocess) -> Result<(ImageFeatures, Covered)> {
         let (width, height) = image.dimensions();
         let pixels = preprocess.to_tensor(&[preprocess.resize(image)?], &self.device)?;
         Ok((self.encoder.encode_images(pixels)?, preprocess.fit.covered(preprocess.size, width, height)))

@@ -7,7 +7,7 @@ use image::DynamicImage;
 
 use super::AnomalyGpt;
 use crate::{
-    encoder::{Encoder, ImageBind},
+    encoder::ImageBind,
     error::{Error, Result},
     llm::{Segment, llama::KeyValueCache},
     prompt_learner::PromptLearner,
