@@ -17,10 +17,7 @@ use crate::{
     },
     prompt_learner::{ConvPromptLearner, ConvPromptLearnerConfig},
     text::Tokenizer,
-    weights::{
-        Checkpoint, Dimension, Layout, Size, TensorSource, check_pairing, keys,
-        merge::{WithAdapters, WithDifference},
-    },
+    weights::{Dimension, Layout, Size, TensorSource, check_pairing, keys},
 };
 
 /// Layers of the prompt learner's net between two that have weights: a ReLU and a pooling.
@@ -62,19 +59,9 @@ impl AnomalyGpt {
     /// [`Error::Incompatible`] for files of different models; [`Error::Tokenizer`]; [`Error::InvalidConfig`] for a configuration
     /// that does not fit.
     pub fn published(files: PublishedFiles, device: &Device) -> Result<AnomalyGpt<ImageBind>> {
-        let PublishedFiles { imagebind, llama, vicuna_delta, pandagpt, anomalygpt, config, precision, compat } = files;
-        let [imagebind, base, panda, anomalygpt] = [&imagebind, &llama, &pandagpt, &anomalygpt].map(Checkpoint::open);
-        let (imagebind, base, panda, anomalygpt) = (imagebind?, base?, panda?, anomalygpt?);
-        let vicuna: Box<dyn TensorSource> = match &vicuna_delta {
-            Some(delta) => Box::new(WithDifference::new(base, Checkpoint::open(delta)?)?),
-            None => Box::new(base),
-        };
-        let folder = vicuna_delta.as_deref().filter(|delta| delta.join("config.json").exists()).unwrap_or(&llama);
-        check_pairing(&[&imagebind, &vicuna, &panda, &anomalygpt], &[])?;
-        let language_model = WithAdapters::new(vicuna, &panda, config.lora_alpha)?;
-        let sources =
-            PublishedSources { imagebind: &imagebind, language_model: &language_model, projection: &panda, anomalygpt: &anomalygpt };
-        Self::from_published(sources, folder, PublishedOptions { config, precision, compat }, device)
+        let opened = files.open()?;
+        let PublishedFiles { config, precision, compat, .. } = files;
+        Self::from_published(opened.sources(), &opened.folder, PublishedOptions { config, precision, compat }, device)
     }
 
     /// The same from tensors that may be anywhere; `config.json` and the tokenizer are in `folder`.

@@ -4,7 +4,9 @@
 //! Loading is strict: a tensor that is missing, unused or of another shape is an error that names it and its file. The weights
 //! have terms of their own: ImageBind's and AnomalyGPT's are CC BY-NC-SA 4.0, Vicuna's are LLaMA's.
 
+mod convert;
 mod load;
+mod open;
 
 use std::{
     fs,
@@ -18,9 +20,11 @@ use crate::{
     llm::llama::Precision,
 };
 
+pub use convert::ConvertOptions;
 pub use load::{PublishedOptions, PublishedSources};
 
-/// The files of the published model. Each may be PyTorch's or safetensors; what counts is the content, not the name.
+/// The files of the published model. Each may be PyTorch's or safetensors; what counts is the content, not the name. All four may
+/// be one folder that [`convert`](Self::convert) wrote.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PublishedFiles {
     /// ImageBind, `imagebind_huge.pth`.
@@ -52,7 +56,7 @@ impl Default for PublishedFiles {
 }
 
 /// What the published files don't say about the model. The defaults are right for what was published.
-#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, serde::Deserialize, serde::Serialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct PublishedConfig {

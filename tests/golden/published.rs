@@ -12,9 +12,10 @@ use anomalygpt::{
     encoder::ImageBind,
     llm::llama::Precision,
     preprocess::{ReadOptions, read_image_with},
-    published::{PublishedConfig, PublishedFiles},
+    published::{ConvertOptions, PublishedConfig, PublishedFiles},
+    weights::{Checkpoint, CheckpointKind},
 };
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 use flate2::read::GzDecoder;
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -173,4 +174,38 @@ fn files_in_each_other_s_place_are_refused_by_name() {
     assert!(matches!(&gone, Error::Io { path, .. } if path.ends_with("nowhere.pt")), "{gone}");
     let heads = refused(&|files| files.config = PublishedConfig::default());
     assert!(matches!(heads, Error::InvalidConfig { what: "vision tower", .. }), "{heads}");
+}
+
+#[test]
+fn a_converted_folder_is_the_same_model() {
+    let (files, out) = (Files::new(), TempDir::new().unwrap());
+    let files = PublishedFiles { precision: Precision::F32, ..files.files(Compat::original()) };
+    let mut options = ConvertOptions::default();
+    (options.dtype, options.shard_bytes) = (DType::F32, 6_000_000);
+    files.convert(out.path(), &options, &mut |_, _| {}).unwrap();
+
+    let whole = Checkpoint::open(out.path()).unwrap();
+    assert_eq!(CheckpointKind::of(&whole).unwrap(), CheckpointKind::Whole);
+    assert!(whole.files().len() > 1 && whole.files().iter().all(|file| file.extension().unwrap() == "safetensors"));
+    assert!(fs::read_to_string(out.path().join("LICENSE-NOTES.txt")).unwrap().contains("CC BY-NC-SA 4.0"));
+
+    let converted = PublishedFiles::converted(out.path()).unwrap();
+    assert_eq!((converted.config.vision_heads, converted.config.lora_alpha), (4, 8.0));
+    // The adapters are in it; others may not be added.
+    let again = PublishedFiles { pandagpt: files.pandagpt.clone(), ..converted.clone() };
+    assert!(matches!(AnomalyGpt::published(again, &Device::default()), Err(Error::InvalidConfig { .. })));
+
+    let case = &described()["cases"][0];
+    let image = read_image_with(data("images").join(case["image"].as_str().unwrap()), ReadOptions::original()).unwrap();
+    let trace = |files: PublishedFiles| {
+        let model = AnomalyGpt::published(files, &Device::default()).unwrap();
+        model.trace(&image, &[], case["prompt"].as_str().unwrap()).unwrap()
+    };
+    let converted = PublishedFiles { precision: Precision::F32, compat: Compat::original(), ..converted };
+    let (found, wanted) = (trace(converted), trace(files.clone()));
+    assert_eq!(found.logits.into_data(), wanted.logits.into_data());
+    assert_eq!(found.map.into_data(), wanted.map.into_data());
+
+    let full = files.convert(out.path(), &options, &mut |_, _| {}).unwrap_err();
+    assert!(full.to_string().contains("not empty"), "{full}");
 }

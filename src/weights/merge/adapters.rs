@@ -34,7 +34,7 @@ impl<S: TensorSource, A: TensorSource> WithAdapters<S, A> {
     /// stands in no file.
     ///
     /// # Errors
-    /// [`Error::WeightsMismatch`] in the delta's names: a factor without the other, a matrix that the model lacks or that has other
+    /// [`Error::WeightsMismatch`] in the delta's names: no adapters at all, a factor without the other, a matrix that the model lacks or that has other
     /// sizes, a layer without the adapters that others have.
     pub fn new(base: S, adapters: A, alpha: f64) -> Result<Self> {
         let mut factors: BTreeMap<String, [Option<String>; 2]> = BTreeMap::new();
@@ -53,6 +53,9 @@ impl<S: TensorSource, A: TensorSource> WithAdapters<S, A> {
                 }
                 [a, _] => missing.push(format!("the factor {} of {matrix}", if a.is_none() { "A" } else { "B" })),
             }
+        }
+        if complete.is_empty() && missing.is_empty() {
+            missing.push("adapters (lora_A and lora_B)".into());
         }
         let known = |name: &&String| matches!(Part::of(name), Some(Part::Adapter | Part::Projection));
         let unused: Vec<String> = adapters.tensors().keys().filter(|name| !known(name)).cloned().collect();

@@ -130,6 +130,7 @@ fn adapters_that_do_not_fit_are_named() {
     assert!(misfits.len() == 1 && misfits[0].contains("layers.2"), "{misfits:?}");
     let half: Tensors = panda(8, 2, 2).into_iter().filter(|(name, ..)| !name.contains("layers.1.self_attn.q_proj.lora_B")).collect();
     assert_eq!(error(&half).0, ["the factor B of model.layers.1.self_attn.q_proj.weight"]);
+    assert_eq!(error(&panda(8, 2, 0)).0, ["adapters (lora_A and lora_B)"]);
     let (_, unused, _) = error(&[panda(8, 2, 2), anomaly(8)].concat());
     assert_eq!(unused.len(), 3);
 }
