@@ -121,7 +121,7 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         let description = checked_description(description)?;
         let question = text::checked("question", question)?.unwrap_or(dialogue::QUESTION);
         let localization = self.locate(seen, description, question)?;
-        let prompt = self.prompt_learner.prompt(&seen.features, self.prompt_map(&localization))?;
+        let prompt = self.prompt_learner.prompt(&seen.features, self.prompt_map(&localization)?)?;
         let detection = seen.detection(localization, self.normals.is_some())?;
         let probability = self.probability(&dialogue::segments(&prompt, description, dialogue::QUESTION, &[]))?;
         let said = dialogue::segments(&prompt, description, question, history);
@@ -220,10 +220,10 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         }
     }
 
-    fn prompt_map(&self, localization: &Localization) -> Tensor<4> {
+    fn prompt_map(&self, localization: &Localization) -> Result<Tensor<4>> {
         match self.behaviour.prompt_map {
-            PromptMap::Calibrated => localization.map.clone(),
-            PromptMap::Raw => localization.raw.clone(),
+            PromptMap::Calibrated => localization.bordered(),
+            PromptMap::Raw => Ok(localization.raw.clone()),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Batches: which images, which names, which questions. A batch is a function of the seed and its index.
 
+use std::ops::Range;
+
 use anomalygpt::{
     Place,
     encoder::ImageFeatures,
@@ -36,6 +38,9 @@ const STANDARD: f64 = 0.6;
 const PRESENCE: f64 = 0.6;
 /// Most that is added to an embedding's values, in their standard deviations: the map, not the product, tells what is wrong.
 const EMBEDDING_NOISE: f32 = 1.0;
+/// How often a map is shifted, and by how much: what a map means must hold for any product, not only for those that are drawn.
+const SHIFTED: f64 = 0.6;
+const SHIFTS: Range<f32> = -4.0..4.0;
 /// Mark generators that draw batches.
 const PIXELS: u64 = 2;
 const ANSWERS: u64 = 5;
@@ -65,14 +70,19 @@ pub fn pixels(pool: &Pool, images_per_line: usize, number: usize, device: &Devic
 /// The language model's batch of a number.
 pub fn answers(maps: &Maps, number: usize, tokenizer: &Tokenizer, device: &Device, seed: u64) -> anomalygpt::Result<Batch> {
     let mut rng = pool::rng(seed, ANSWERS, number as u64);
-    let view = |_| View { index: rng.random_range(0..maps.items.len()), normals: rng.random(), symmetry: Symmetry::any(&mut rng) };
+    let view = |_| View {
+        index: rng.random_range(0..maps.items.len()),
+        normals: rng.random(),
+        symmetry: Symmetry::any(&mut rng),
+        shift: rng.random_bool(SHIFTED).then(|| rng.random_range(SHIFTS)),
+    };
     let views: Vec<View> = (0..TALKS).map(view).collect();
-    let (mut dialogues, mut holds) = (Vec::new(), Vec::new());
+    let (mut dialogues, mut holds, mut seen) = (Vec::new(), Vec::new(), Vec::new());
     for view in &views {
-        let item = &maps.items[view.index];
-        let places = view.symmetry.places(&item.places);
+        let (map, places) = maps.seen(view)?;
+        seen.extend(map);
         holds.extend(Place::ALL.map(|place| f32::from(u8::from(places.contains(&place)))));
-        dialogues.push(talk(&Facts { object: item.object, places: &places }, tokenizer, &mut rng)?);
+        dialogues.push(talk(&Facts { object: maps.items[view.index].object, places: &places }, tokenizer, &mut rng)?);
     }
     let embedding = maps.embeddings(&views, device);
     let noise = (0..embedding.shape().num_elements()).map(|_| rng.random_range(-EMBEDDING_NOISE..EMBEDDING_NOISE)).collect::<Vec<f32>>();
@@ -80,7 +90,7 @@ pub fn answers(maps: &Maps, number: usize, tokenizer: &Tokenizer, device: &Devic
     Ok(Batch {
         features: ImageFeatures { patch_tokens: Vec::new(), grid: [0; 2], embedding: embedding + noise },
         pixels: None,
-        map: Some(maps.maps(&views, device)),
+        map: Some(maps.tensor(seen, device)),
         answers: Some(Answers { places: Tensor::from_data(TensorData::new(holds, [TALKS, Place::ALL.len()]), device), dialogues }),
     })
 }

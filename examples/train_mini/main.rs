@@ -17,7 +17,12 @@ mod symmetry;
 mod textures;
 mod vocabulary;
 
-use std::{error::Error, fs, path::PathBuf, time::Instant};
+use std::{
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use anomalygpt::{
     AnomalyGpt, Place,
@@ -27,7 +32,7 @@ use anomalygpt::{
     pretrained::{Mini, MiniConfig, mini_trunk},
     text::{Tokenizer, dialogue, ensemble::Ensemble},
     train::{Batch, Part, Stages, StepReport, Trainer, TrainerConfig, dialogue_data::Facts},
-    weights::StateDict,
+    weights::{Layout, StateDict},
 };
 use burn::{module::Module, nn::LinearConfig, tensor::Device};
 use clap::Parser;
@@ -57,10 +62,13 @@ struct Arguments {
     #[arg(long, default_value = "target/train_mini")]
     out: PathBuf,
     /// Optimizer steps of the decoder and its text tower.
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, default_value_t = 3600)]
     decoder_steps: usize,
+    /// Take the decoder and its text tower from this file, and train the prompt learner and the language model alone.
+    #[arg(long, value_name = "STAGES")]
+    decoder: Option<PathBuf>,
     /// Optimizer steps of the prompt learner and the language model.
-    #[arg(long, default_value_t = 5000)]
+    #[arg(long, default_value_t = 3000)]
     steps: usize,
     /// A run of a minute that shows that everything works; its model is of no use.
     #[arg(long)]
@@ -97,7 +105,7 @@ impl Plan {
         let lines = [lines::drawn(0..STYLES), lines::photographed(0..STYLES)?].concat();
         let other_lines = lines::drawn(STYLES..STYLES + 2);
         let Arguments { decoder_steps, steps, .. } = *arguments;
-        Ok(Self { lines, other_lines, images: 20, maps: 50, held_back: 2, decoder_steps, steps })
+        Ok(Self { lines, other_lines, images: 20, maps: 24, held_back: 2, decoder_steps, steps })
     }
 }
 
@@ -114,13 +122,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = MiniConfig::sized_for(tokenizer.vocabulary());
     clock(&format!("tokenizer of {} tokens", tokenizer.vocabulary()));
 
-    let encoder = EfficientNetEncoder::new(mini_trunk(&device)?, config.text_tower.init(&device)?, tokenizer.clone());
-    let pool = Pool::fill(&plan.lines, plan.images, &encoder, &device, arguments.seed)?;
-    clock(&format!("{} images drawn and encoded", pool.items.len()));
     let run = Run { arguments: &arguments, config: &config, tokenizer: &tokenizer };
-    let stages = run.decoder(&pool, &plan)?;
-    drop(pool);
-    clock(&format!("{} steps of the decoder", plan.decoder_steps));
+    let stages = match &arguments.decoder {
+        Some(file) => run.given_decoder(file)?,
+        None => {
+            let encoder = EfficientNetEncoder::new(mini_trunk(&device)?, config.text_tower.init(&device)?, tokenizer.clone());
+            let pool = Pool::fill(&plan.lines, plan.images, &encoder, &device, arguments.seed)?;
+            clock(&format!("{} images drawn and encoded", pool.items.len()));
+            let stages = run.decoder(&pool, &plan)?;
+            clock(&format!("{} steps of the decoder", plan.decoder_steps));
+            stages
+        }
+    };
 
     let mini = |stages: &Stages| Mini::from_bytes(mini_trunk(&device)?, &tokenizer_bytes, &weights(stages)?, &device);
     let side = config.prompt_learner.map_side;
@@ -180,6 +193,15 @@ impl Run<'_> {
         let stages = self.stages(&device)?.freeze_part(Part::PromptLearner).freeze_part(Part::Llm);
         let batch = |number| Ok(batches::pixels(pool, plan.images, number, &device, self.arguments.seed));
         self.train("decoder", stages, plan.decoder_steps, batch)
+    }
+
+    /// A decoder and a text tower of a file; all else has random weights.
+    fn given_decoder(&self, file: &Path) -> Result<Stages, Box<dyn Error>> {
+        let (device, given) = (default_device()?, StateDict::read_safetensors(file)?);
+        let mut stages = self.stages(&device)?;
+        stages.text_tower = given.under("text_tower.").load_into(stages.text_tower, Layout::Burn)?;
+        stages.decoder = given.under("decoder.").load_into(stages.decoder, Layout::Burn)?;
+        Ok(stages)
     }
 
     /// Trains the prompt learner and the language model after the decoder and the text tower of `trained`.

@@ -1,7 +1,7 @@
 //! What the prompt learner and the language model learn from: the maps that the trained decoder makes of drawn photographs, by the
 //! very way that `inspect` takes.
 
-use anomalygpt::{AnomalyGpt, AnomalyMap, Place, decoder::Localization};
+use anomalygpt::{AnomalyGpt, AnomalyMap, Place, decoder::Localization, regions};
 use burn::tensor::{Device, Tensor, TensorData};
 use half::f16;
 use image::DynamicImage;
@@ -18,7 +18,9 @@ use crate::{
 /// Marks generators that draw these images.
 const PURPOSE: u64 = 4;
 /// Images of a line that are compared with the same normal images.
-const IMAGES_PER_BANK: usize = 10;
+const IMAGES_PER_BANK: usize = 8;
+/// Most anomalies that are told of a shifted map, the strongest.
+const MOST_REGIONS: usize = 3;
 
 /// One image, as the prompt learner sees it.
 #[derive(Debug)]
@@ -41,6 +43,8 @@ pub struct View {
     pub normals: bool,
     /// How the map is moved.
     pub symmetry: Symmetry,
+    /// What is added to the logits of its values, if anything: then the map itself, not what was drawn, says what is true.
+    pub shift: Option<f32>,
 }
 
 /// Images, and the side of their maps.
@@ -74,11 +78,24 @@ impl Maps {
         Ok(Self { items, side })
     }
 
-    /// Maps, `[views, 1, height, width]`.
-    pub fn maps(&self, views: &[View], device: &Device) -> Tensor<4> {
-        let map = |view: &View| view.symmetry.moved(&self.items[view.index].maps[usize::from(view.normals)], 1);
-        let values: Vec<f32> = views.iter().flat_map(map).map(f16::to_f32).collect();
-        Tensor::from_data(TensorData::new(values, [views.len(), 1, self.side, self.side]), device)
+    /// The map of a view, and the places of its anomalies.
+    ///
+    /// # Errors
+    /// None for maps that [`fill`](Self::fill) made.
+    pub fn seen(&self, view: &View) -> anomalygpt::Result<(Vec<f32>, Vec<Place>)> {
+        let item = &self.items[view.index];
+        let map = view.symmetry.moved(&item.maps[usize::from(view.normals)], 1).into_iter().map(f16::to_f32);
+        let Some(shift) = view.shift else { return Ok((map.collect(), view.symmetry.places(&item.places))) };
+        let map: Vec<f32> = map.map(|value| shifted(value, shift)).collect();
+        let side = self.side as u32;
+        let strongest = regions(&AnomalyMap::new(side, side, map.clone())?, 0.5).into_iter().take(MOST_REGIONS);
+        Ok((map, strongest.map(|region| region.place).collect()))
+    }
+
+    /// Maps as one tensor, `[maps, 1, height, width]`.
+    pub fn tensor(&self, maps: Vec<f32>, device: &Device) -> Tensor<4> {
+        let count = maps.len() / (self.side * self.side).max(1);
+        Tensor::from_data(TensorData::new(maps, [count, 1, self.side, self.side]), device)
     }
 
     /// Embeddings of the images, `[views, width]`.
@@ -87,6 +104,12 @@ impl Maps {
         let width = values.len() / views.len().max(1);
         Tensor::from_data(TensorData::new(values, [views.len(), width]), device)
     }
+}
+
+/// A value in `[0, 1]` with `shift` added to its logit.
+fn shifted(value: f32, shift: f32) -> f32 {
+    let value = value.clamp(1e-4, 1.0 - 1e-4);
+    1.0 / (1.0 + (-(value / (1.0 - value)).ln() - shift).exp())
 }
 
 fn item(object: &'static str, drawn: Drawn, models: [&AnomalyGpt; 2], side: usize) -> anomalygpt::Result<Item> {
@@ -98,7 +121,8 @@ fn item(object: &'static str, drawn: Drawn, models: [&AnomalyGpt; 2], side: usiz
 }
 
 fn kept(localization: Localization, side: usize) -> anomalygpt::Result<Vec<f16>> {
-    let [_, _, height, width] = localization.map.dims();
-    let map = AnomalyMap::new(width as u32, height as u32, host(localization.map)?)?.resize(side as u32, side as u32)?;
+    let map = localization.bordered()?;
+    let [_, _, height, width] = map.dims();
+    let map = AnomalyMap::new(width as u32, height as u32, host(map)?)?.resize(side as u32, side as u32)?;
     Ok(map.into_values().into_iter().map(f16::from_f32).collect())
 }

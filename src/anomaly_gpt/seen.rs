@@ -38,8 +38,8 @@ impl Seen {
     /// A localization in the image's own pixels; `normals` says whether it was compared with normal images.
     pub(super) fn detection(&self, localization: Localization, normals: bool) -> Result<Detection> {
         let covered = if normals { self.compared().1 } else { self.covered };
+        let map = host_map(localization.bordered()?)?.place_into(covered, self.width, self.height)?;
         let raw = host_map(localization.raw)?;
-        let map = bordered(host_map(localization.map)?, localization.threshold)?.place_into(covered, self.width, self.height)?;
         let score = localization
             .score
             .into_data()
@@ -50,19 +50,6 @@ impl Seen {
         let regions = regions(&map, BORDER);
         Ok(Detection::new(score, map, raw, regions))
     }
-}
-
-/// A map in `[0, 1]` by the power that brings `threshold` to the border.
-fn bordered(map: AnomalyMap, threshold: f32) -> Result<AnomalyMap> {
-    if threshold == BORDER {
-        return Ok(map);
-    }
-    if !(threshold > 0.0 && threshold < 1.0) {
-        return Err(Error::component("decoder", format!("gave a threshold of {threshold}, which is not between 0 and 1")));
-    }
-    let power = BORDER.ln() / threshold.ln();
-    let (width, height) = (map.width(), map.height());
-    AnomalyMap::new(width, height, map.into_values().into_iter().map(|value| value.clamp(0.0, 1.0).powf(power)).collect())
 }
 
 fn host_map(map: Tensor<4>) -> Result<AnomalyMap> {

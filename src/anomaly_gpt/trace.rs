@@ -86,7 +86,7 @@ impl AnomalyGpt<ImageBind> {
         }
         let seen = self.see(image)?;
         let pair = self.text_pair(&self.behaviour.class.object(None, prompt))?;
-        let map = self.prompt_map(&self.locate(&seen, None, prompt)?);
+        let map = self.prompt_map(&self.locate(&seen, None, prompt)?)?;
         let embeddings = self.prompt_learner.prompt(&seen.features, map.clone())?;
         let said = Segment::Text(Cow::Owned(format!("{prompt}{}", dialogue::ASK)));
         let inputs = self.llm.embed(&dialogue::framed(&embeddings, said))?;

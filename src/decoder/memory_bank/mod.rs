@@ -143,7 +143,7 @@ impl MemoryBank {
         } else {
             plain
         };
-        let map = self.calibration.as_ref().map_or_else(|| raw.clone(), |calibration| calibration.apply(raw.clone()));
+        let map = self.calibration.as_ref().map_or_else(|| raw.clone(), |calibration| calibration.apply(raw.clone(), score.clone()));
         Ok(Localization { map, raw, threshold: CALIBRATED, score })
     }
 

@@ -40,6 +40,20 @@ pub enum ScoreRule {
     AboveMedian(f32),
 }
 
+impl ScoreRule {
+    /// The score of an image's raw values.
+    pub(super) fn of(self, values: &[f32]) -> f32 {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f32::total_cmp);
+        let at = |index: usize| sorted.get(index).copied().unwrap_or(0.0);
+        let median_share = match self {
+            Self::Maximum => 0.0,
+            Self::AboveMedian(share) => share,
+        };
+        at(sorted.len().saturating_sub(1)) - at(sorted.len() / 2) * median_share
+    }
+}
+
 impl Default for MemoryBankOptions {
     fn default() -> Self {
         Self {
