@@ -4,6 +4,8 @@ use super::{ProRule, order};
 
 /// A drawn curve takes a point where it has gone on by so much, as a share of an axis.
 const CURVE_STEP: f64 = 1.0 / 512.0;
+/// Nobody sees more digits, and files stay small.
+const CURVE_ROUNDING: f64 = 1e5;
 
 /// What there is, before the pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -225,7 +227,7 @@ impl Points {
         if self.kept.last() != Some(&self.last) {
             self.kept.push(self.last);
         }
-        self.kept
+        self.kept.into_iter().map(|point| point.map(|value| (value * CURVE_ROUNDING).round() / CURVE_ROUNDING)).collect()
     }
 }
 

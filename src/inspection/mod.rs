@@ -8,6 +8,7 @@ mod resample;
 
 use std::fmt;
 
+#[cfg(feature = "eval")]
 pub(crate) use components::Components;
 pub use map::AnomalyMap;
 pub use region::{Region, regions};

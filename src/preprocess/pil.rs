@@ -7,7 +7,9 @@
 
 use std::ops::Range;
 
-use image::{GrayImage, RgbImage};
+#[cfg(feature = "eval")]
+use image::GrayImage;
+use image::RgbImage;
 use rayon::prelude::*;
 
 const PRECISION_BITS: u32 = 22;

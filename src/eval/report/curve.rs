@@ -2,7 +2,7 @@
 
 use super::{MethodResults, RunResults};
 use super::{html::escape, table};
-use crate::eval::{ClassResults, Protocol};
+use crate::eval::{ClassResults, Metric, Protocol};
 
 const WIDTH: f64 = 300.0;
 const HEIGHT: f64 = 240.0;
@@ -21,12 +21,13 @@ type Points = Vec<[f64; 2]>;
 
 /// Image ROC, pixel ROC and PRO of the first round of each method, classes averaged; nothing where no curve is defined.
 pub(super) fn figures(results: &RunResults, protocol: &Protocol) -> String {
+    let overlap = protocol.metrics.contains(&Metric::PixelAupro);
     let panels = [
         figure(results, protocol, ("ROC of images", "true positive rate"), 1.0, |class| &class.curves.image_roc),
         figure(results, protocol, ("ROC of pixels", "true positive rate"), 1.0, |class| &class.curves.pixel_roc),
         figure(results, protocol, ("Per-region overlap", "mean overlap"), PRO_LIMIT, |class| &class.curves.pro),
     ];
-    let panels = panels.concat();
+    let panels = panels[..if overlap { 3 } else { 2 }].concat();
     if panels.is_empty() {
         return panels;
     }

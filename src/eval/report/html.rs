@@ -82,13 +82,11 @@ fn section(results: &RunResults, protocol: &Protocol, index: usize) -> String {
     let columns = columns(protocol, rows.iter().map(|row| &row.mean));
     let body: String = rows.iter().map(|row| summary_row(&rows, row, &columns)).collect();
     let classes: String = rows.iter().enumerate().map(|(index, row)| classes(row.method, protocol, &columns, index == 0)).collect();
-    let what = format!("{protocol:#}");
-    let what = what.strip_prefix(&*protocol.name).unwrap_or(&what).trim_start_matches(": ");
     format!(
         "<section id=\"protocol-{index}\"><h2>{}</h2><p class=\"note\">{}. Percentages; mean ± deviation over rounds; the best of equal \
          numbers of normal images is bold.</p>{}{}{classes}</section>",
         escape(&protocol.name),
-        escape(&capitalized(what)),
+        escape(&capitalized(&protocol.description())),
         table(&["Method", "Normals", "Rounds"], &columns, &body),
         curve::figures(results, protocol)
     )
@@ -108,7 +106,9 @@ fn table(first: &[&str], columns: &[Metric], body: &str) -> String {
 fn summary_row(rows: &[Row<'_>], row: &Row<'_>, columns: &[Metric]) -> String {
     let cell = |&metric: &Metric| {
         let class = if is_best(rows, row, metric) { " class=\"best\"" } else { "" };
-        format!("<td{class}>{}</td>", row.cell(metric))
+        let cell = row.cell(metric);
+        let (value, deviation) = cell.split_once(' ').unwrap_or((&cell, ""));
+        format!("<td{class}>{value}{}</td>", if deviation.is_empty() { String::new() } else { format!(" <small>{deviation}</small>") })
     };
     let cells: String = columns.iter().map(cell).collect();
     let MethodResults { method, shots, rounds } = row.method;
@@ -171,12 +171,12 @@ fn published(rows: &[PublishedResults]) -> String {
     let row = |row: &PublishedResults| {
         let cells: String = columns.iter().map(|&metric| format!("<td>{}</td>", percent(row.scores.get(metric)))).collect();
         let (method, source) = (escape(&row.method), escape(&row.source));
-        format!("<tr><th scope=\"row\">{method}</th><td class=\"text\">{source}</td><td>{}</td>{cells}</tr>", row.shots)
+        format!("<tr><th scope=\"row\">{method}</th><td>{}</td><td>{source}</td>{cells}</tr>", row.shots)
     };
     let body: String = rows.iter().map(row).collect();
     format!(
         "<section id=\"published\"><h2>Published</h2><p class=\"note\">Numbers from papers; nothing here was run.</p>{}</section>",
-        table(&["Method", "Source", "Normals"], &columns, &body)
+        table(&["Method", "Normals", "Source"], &columns, &body)
     )
 }
 

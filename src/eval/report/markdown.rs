@@ -17,7 +17,7 @@ pub fn markdown(results: &RunResults) -> String {
     for protocol in protocols(results) {
         let rows = rows(results, protocol);
         let columns = columns(protocol, rows.iter().map(|row| &row.mean));
-        text += &format!("\n### {}\n\n{}.\n\n", cell(&protocol.name), cell(&format!("{protocol:#}")));
+        text += &format!("\n### {}\n\n{}.\n\n", cell(&protocol.name), cell(&protocol.description()));
         text += &header(&["method", "normals"], &columns);
         for row in &rows {
             let values = columns.iter().map(|&metric| emphasized(&rows, row, metric));

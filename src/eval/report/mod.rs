@@ -174,7 +174,7 @@ impl RunResults {
     /// [`Error::Io`] where the file can't be written; it is then as it was.
     pub fn save(&self, path: &Path) -> Result<()> {
         write::whole(path, |file| {
-            serde_json::to_writer_pretty(&mut *file, self)?;
+            serde_json::to_writer(&mut *file, self)?;
             file.write_all(b"\n")
         })
     }

@@ -41,12 +41,12 @@ pub(super) fn columns<'a>(protocol: &Protocol, rows: impl Iterator<Item = &'a Sc
     protocol.metrics.iter().copied().filter(|&metric| rows.iter().any(|scores| scores.get(metric).is_some())).collect()
 }
 
-/// Whether a row's value is the best among rows with as many normal images.
+/// Whether a row's value is the best among rows with as many normal images, and not all are alike.
 pub(super) fn is_best(rows: &[Row<'_>], row: &Row<'_>, metric: Metric) -> bool {
     let sign = if metric.is_error_rate() { -1.0 } else { 1.0 };
     let value = |row: &Row<'_>| row.mean.get(metric).map(|value| sign * value);
     let rivals: Vec<f64> = rows.iter().filter(|other| other.method.shots == row.method.shots).filter_map(value).collect();
-    rivals.len() > 1 && value(row).is_some_and(|value| rivals.iter().all(|&rival| value >= rival))
+    value(row).is_some_and(|value| rivals.iter().all(|&rival| value >= rival) && rivals.iter().any(|&rival| value > rival))
 }
 
 /// One class of a method: counts of the first round, scores as the mean over rounds.
