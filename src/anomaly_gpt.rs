@@ -2,6 +2,8 @@
 
 mod builder;
 mod normals;
+mod seen;
+mod trace;
 
 use std::{
     collections::BTreeMap,
@@ -13,20 +15,24 @@ use burn::tensor::{Device, Tensor};
 use image::{DynamicImage, RgbImage};
 
 use crate::{
+    compat::{Behaviour, PromptMap},
     decoder::{Decoder, Localization, MemoryBank, PatchTextDecoder, Reference, TextPair, mean_direction},
     encoder::{EfficientNetEncoder, Encoder, ImageFeatures},
     error::{Error, Result},
-    inspection::{AnomalyMap, Detection, Inspection, regions},
-    llm::{GenerateOptions, Llama, Llm, Segment},
-    preprocess::{self, Covered},
+    inspection::{Detection, Inspection},
+    llm::{Llama, Llm, Segment},
+    preprocess::{self, Covered, Preprocess},
     prompt_learner::{ConvPromptLearner, PromptLearner},
-    text::{self, descriptions, dialogue, ensemble::Ensemble},
+    text::{
+        self, descriptions,
+        dialogue::{self, Exchange},
+        ensemble::Ensemble,
+    },
 };
 
 pub use builder::AnomalyGptBuilder;
-
-/// The map that users get is made so that this parts normal from anomalous.
-const BORDER: f32 = 0.5;
+pub use seen::Seen;
+pub use trace::Trace;
 
 /// Text pairs that are kept; more objects than these in one program is rare, and encoding again is cheap.
 const CACHED_TEXT_PAIRS: usize = 256;
@@ -43,8 +49,7 @@ pub struct AnomalyGpt<E = EfficientNetEncoder, D = PatchTextDecoder, P = ConvPro
     device: Device,
     normals: Option<Arc<MemoryBank>>,
     text_pairs: Arc<RwLock<BTreeMap<String, TextPair>>>,
-    templates: &'static [&'static str],
-    generate: GenerateOptions,
+    behaviour: Behaviour,
 }
 
 impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
@@ -79,7 +84,22 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         question: &str,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Inspection> {
-        self.answer(&self.see(image)?, description, question, on_text)
+        self.converse(image, description, &[], question, on_text)
+    }
+
+    /// As [`ask_streaming`](Self::ask_streaming), after earlier questions about the same image and their answers.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask); a prompt that exceeds the language model's context.
+    pub fn converse(
+        &self,
+        image: &DynamicImage,
+        description: Option<&str>,
+        history: &[Exchange],
+        question: &str,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Inspection> {
+        self.answer(&self.see(image)?, description, history, question, on_text)
     }
 
     /// [`inspect`](Self::inspect) for an image that was encoded before.
@@ -87,23 +107,25 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     /// # Errors
     /// As [`inspect`](Self::inspect).
     pub fn inspect_seen(&self, seen: &Seen, description: Option<&str>) -> Result<Inspection> {
-        self.answer(seen, description, dialogue::QUESTION, &mut |_| ControlFlow::Continue(()))
+        self.answer(seen, description, &[], dialogue::QUESTION, &mut |_| ControlFlow::Continue(()))
     }
 
     fn answer(
         &self,
         seen: &Seen,
         description: Option<&str>,
+        history: &[Exchange],
         question: &str,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Inspection> {
         let description = checked_description(description)?;
         let question = text::checked("question", question)?.unwrap_or(dialogue::QUESTION);
-        let localization = self.localize(&seen.features, description)?;
-        let prompt = self.prompt_learner.prompt(&seen.features, localization.map.clone())?;
-        let detection = self.detection(seen, localization)?;
+        let localization = self.locate(seen, description, question)?;
+        let prompt = self.prompt_learner.prompt(&seen.features, self.prompt_map(&localization))?;
+        let detection = seen.detection(localization, self.normals.is_some())?;
         let probability = self.probability(&dialogue::segments(&prompt, description, dialogue::QUESTION, &[]))?;
-        let answer = self.llm.generate(&dialogue::segments(&prompt, description, question, &[]), &self.generate, on_text)?;
+        let said = dialogue::segments(&prompt, description, question, history);
+        let answer = self.llm.generate(&said, &self.behaviour.generate, on_text)?;
         Ok(Inspection::new(detection, answer, probability))
     }
 
@@ -120,8 +142,7 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     /// # Errors
     /// As [`inspect`](Self::inspect).
     pub fn detect_seen(&self, seen: &Seen, description: Option<&str>) -> Result<Detection> {
-        let localization = self.localize(&seen.features, checked_description(description)?)?;
-        self.detection(seen, localization)
+        seen.detection(self.localize(seen, description)?, self.normals.is_some())
     }
 
     /// The memory bank, where the model compares with normal images.
@@ -134,6 +155,24 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         &self.device
     }
 
+    /// The same inspector, comparing and answering in another way. A memory bank stays as it was made.
+    #[must_use]
+    pub fn with_behaviour(mut self, behaviour: Behaviour) -> Self {
+        self.behaviour = behaviour;
+        self.text_pairs = Arc::default();
+        self
+    }
+
+    pub(crate) fn map_encoder(mut self, change: impl FnOnce(E) -> E) -> Self {
+        self.encoder = change(self.encoder);
+        self
+    }
+
+    /// How it compares and answers.
+    pub fn behaviour(&self) -> &Behaviour {
+        &self.behaviour
+    }
+
     /// The first stage alone: encodes an image, to look at it several times, or by other means too.
     ///
     /// # Errors
@@ -141,24 +180,50 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     pub fn see(&self, image: &DynamicImage) -> Result<Seen> {
         let rgb = preprocess::to_rgb(image);
         let (width, height) = rgb.dimensions();
+        let (preprocess, comparison) = (self.encoder.preprocess(), self.comparison());
+        let (features, covered) = self.fitted(&rgb, &preprocess)?;
+        let compared = (comparison != preprocess).then(|| self.fitted(&rgb, &comparison)).transpose()?;
+        Ok(Seen { features, covered, width, height, compared })
+    }
+
+    /// An image's features, and the part of it that they are about.
+    fn fitted(&self, image: &RgbImage, preprocess: &Preprocess) -> Result<(ImageFeatures, Covered)> {
+        let (width, height) = image.dimensions();
+        let pixels = preprocess.to_tensor(&[preprocess.resize(image)?], &self.device)?;
+        Ok((self.encoder.encode_images(pixels)?, preprocess.fit.covered(preprocess.size, width, height)))
+    }
+
+    /// How photographs are fitted where they are compared with normal ones.
+    fn comparison(&self) -> Preprocess {
         let preprocess = self.encoder.preprocess();
-        let covered = preprocess.fit.covered(preprocess.size, width, height);
-        let features = self.encode(&[preprocess.resize(&rgb)?])?;
-        Ok(Seen { features, covered, width, height })
+        Preprocess { fit: self.behaviour.comparison_fit.unwrap_or(preprocess.fit), ..preprocess }
     }
 
-    fn encode(&self, resized: &[RgbImage]) -> Result<ImageFeatures> {
-        let images = self.encoder.preprocess().to_tensor(resized, &self.device)?;
-        self.encoder.encode_images(images)
+    /// The second stage alone: where the decoder sees an anomaly in what the encoder was shown.
+    ///
+    /// # Errors
+    /// As [`inspect`](Self::inspect).
+    pub fn localize(&self, seen: &Seen, description: Option<&str>) -> Result<Localization> {
+        self.locate(seen, checked_description(description)?, dialogue::QUESTION)
     }
 
-    fn localize(&self, features: &ImageFeatures, description: Option<&str>) -> Result<Localization> {
+    fn locate(&self, seen: &Seen, description: Option<&str>, question: &str) -> Result<Localization> {
         match &self.normals {
-            Some(bank) => self.decoder.localize(features, Reference::NormalsAndText(bank, &self.text_pair(descriptions::UNKNOWN)?)),
-            None => {
-                let object = descriptions::object_of(description);
-                self.decoder.localize(features, Reference::Text(&self.text_pair(&object)?))
+            Some(bank) => {
+                let pair = self.text_pair(descriptions::UNKNOWN)?;
+                self.decoder.localize(seen.compared().0, Reference::NormalsAndText(bank, &pair))
             }
+            None => {
+                let pair = self.text_pair(&self.behaviour.class.object(description, question))?;
+                self.decoder.localize(&seen.features, Reference::Text(&pair))
+            }
+        }
+    }
+
+    fn prompt_map(&self, localization: &Localization) -> Tensor<4> {
+        match self.behaviour.prompt_map {
+            PromptMap::Calibrated => localization.map.clone(),
+            PromptMap::Raw => localization.raw.clone(),
         }
     }
 
@@ -167,7 +232,7 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         if let Some(pair) = self.text_pairs.read().map_err(poisoned)?.get(object) {
             return Ok(pair.clone());
         }
-        let Ensemble { normal, abnormal } = Ensemble::with_templates(object, self.templates);
+        let Ensemble { normal, abnormal } = Ensemble::with_templates(object, self.behaviour.templates);
         let pair = TextPair { normal: self.direction(&normal)?, abnormal: self.direction(&abnormal)? };
         let mut cache = self.text_pairs.write().map_err(|_| Error::component("text pair cache", "a thread that held it panicked"))?;
         if cache.len() >= CACHED_TEXT_PAIRS {
@@ -189,55 +254,8 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
             _ => Err(Error::component("language model", format!("{} log-likelihoods for 2 continuations", scores.len()))),
         }
     }
-
-    fn detection(&self, seen: &Seen, localization: Localization) -> Result<Detection> {
-        let raw = host_map(localization.raw)?;
-        let map = bordered(host_map(localization.map)?, localization.threshold)?.place_into(seen.covered, seen.width, seen.height)?;
-        let score = localization
-            .score
-            .into_data()
-            .convert::<f32>()
-            .try_to_vec::<f32>()
-            .map_err(|error| Error::component("decoder", error.to_string()))?;
-        let score = score.first().copied().ok_or_else(|| Error::component("decoder", "gave no score"))?;
-        let regions = regions(&map, BORDER);
-        Ok(Detection::new(score, map, raw, regions))
-    }
-}
-
-/// An image after the first stage.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Seen {
-    /// What the encoder sees in it, a batch of one.
-    pub features: ImageFeatures,
-    /// The part of the image that the encoder sees.
-    pub covered: Covered,
-    /// Pixels across.
-    pub width: u32,
-    /// Pixels down.
-    pub height: u32,
 }
 
 fn checked_description(description: Option<&str>) -> Result<Option<&str>> {
     description.map_or(Ok(None), |description| text::checked("description", description))
-}
-
-/// A map in `[0, 1]` by the power that brings `threshold` to the border.
-fn bordered(map: AnomalyMap, threshold: f32) -> Result<AnomalyMap> {
-    if threshold == BORDER {
-        return Ok(map);
-    }
-    if !(threshold > 0.0 && threshold < 1.0) {
-        return Err(Error::component("decoder", format!("gave a threshold of {threshold}, which is not between 0 and 1")));
-    }
-    let power = BORDER.ln() / threshold.ln();
-    let (width, height) = (map.width(), map.height());
-    AnomalyMap::new(width, height, map.into_values().into_iter().map(|value| value.clamp(0.0, 1.0).powf(power)).collect())
-}
-
-fn host_map(map: Tensor<4>) -> Result<AnomalyMap> {
-    let [_, _, height, width] = map.dims();
-    let values = map.into_data().convert::<f32>().try_to_vec::<f32>().map_err(|error| Error::component("decoder", error.to_string()))?;
-    AnomalyMap::new(width as u32, height as u32, values)
 }

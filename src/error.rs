@@ -7,6 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::weights::{Fault, Pairing};
+
 /// What can go wrong anywhere in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -63,6 +65,16 @@ pub enum Error {
         #[source]
         source: BoxError,
     },
+    /// A checkpoint file, or a tensor of it, is not what it should be.
+    #[error("{}{}: {fault}", file.display(), tensor.as_ref().map(|name| format!(", tensor {name}")).unwrap_or_default())]
+    Checkpoint {
+        /// The file or folder.
+        file: PathBuf,
+        /// The tensor, where one is to blame.
+        tensor: Option<String>,
+        /// What is wrong.
+        fault: Fault,
+    },
     /// A weight file was read, and does not fit the model.
     #[error("weights in {origin} do not match the model: missing {missing:?}, unused {unused:?}, misfits {misfits:?}")]
     WeightsMismatch {
@@ -84,6 +96,9 @@ pub enum Error {
         #[source]
         source: BoxError,
     },
+    /// Files of different models were given for one.
+    #[error("{0}")]
+    Pairing(Box<Pairing>),
     /// A setting is out of its range.
     #[error("invalid {what}: {reason}")]
     InvalidConfig {
@@ -178,6 +193,14 @@ impl Error {
             Self::ImageSize { width, height, reason, .. } => Self::ImageSize { path: Some(file.into()), width, height, reason },
             other => other,
         }
+    }
+
+    pub(crate) fn checkpoint(file: impl Into<PathBuf>, fault: Fault) -> Self {
+        Self::Checkpoint { file: file.into(), tensor: None, fault }
+    }
+
+    pub(crate) fn tensor(file: impl Into<PathBuf>, tensor: impl Into<String>, fault: Fault) -> Self {
+        Self::Checkpoint { file: file.into(), tensor: Some(tensor.into()), fault }
     }
 
     pub(crate) fn weights(origin: impl Into<String>, source: impl Into<BoxError>) -> Self {

@@ -50,6 +50,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod anomaly_gpt;
+mod compat;
 #[cfg(feature = "eval")]
 pub mod data;
 pub mod decoder;
@@ -65,6 +66,7 @@ pub mod preprocess;
 #[cfg(feature = "mini")]
 pub mod pretrained;
 pub mod prompt_learner;
+pub mod published;
 #[cfg(feature = "eval")]
 pub mod rivals;
 #[cfg(feature = "train")]
@@ -74,7 +76,8 @@ pub mod text;
 pub mod train;
 pub mod weights;
 
-pub use anomaly_gpt::{AnomalyGpt, AnomalyGptBuilder, Seen};
+pub use anomaly_gpt::{AnomalyGpt, AnomalyGptBuilder, Seen, Trace};
+pub use compat::{Behaviour, ClassRule, Compat, PromptMap, Views};
 pub use device::default_device;
 pub use error::{Error, Result};
 pub use inspection::{AnomalyMap, Detection, Inspection, Region, Verdict, regions};

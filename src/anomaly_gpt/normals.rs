@@ -7,6 +7,7 @@ use imageproc::geometric_transformations::{Border, Interpolation, rotate_about_c
 
 use super::AnomalyGpt;
 use crate::{
+    compat::Views,
     decoder::{Decoder, MemoryBank, MemoryBankOptions, Reference},
     encoder::{Encoder, ImageFeatures},
     error::{Error, Result},
@@ -25,10 +26,11 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     /// # Errors
     /// [`Error::NoNormals`] for none; an image too small to inspect; what the encoder reports.
     pub fn with_normals(self, normals: &[DynamicImage]) -> Result<Self> {
-        self.with_normals_and(normals, MemoryBankOptions::default())
+        let options = self.behaviour.normals.clone();
+        self.with_normals_and(normals, options)
     }
 
-    /// As [`with_normals`](Self::with_normals), with a bank of one's own making.
+    /// As [`with_normals`](Self::with_normals), with another bank than [`Behaviour::normals`](crate::Behaviour::normals).
     ///
     /// # Errors
     /// As [`with_normals`](Self::with_normals).
@@ -36,11 +38,12 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         if normals.is_empty() {
             return Err(Error::NoNormals);
         }
-        let resize = |image: &DynamicImage| self.encoder.preprocess().resize(&preprocess::to_rgb(image));
+        let resize = |image: &DynamicImage| self.comparison().resize(&preprocess::to_rgb(image));
         let resized = normals.iter().map(resize).collect::<Result<Vec<_>>>()?;
-        let views = resized.iter().map(|image| self.encode_each(&flips(image))).collect::<Result<Vec<_>>>()?;
+        let views = resized.iter().map(|image| self.encode_each(&views(image, self.behaviour.views)));
+        let views = views.collect::<Result<Vec<_>>>()?;
         let probes = match &resized[..] {
-            [image] => self.encode_each(&turned(image))?,
+            [image] if options.calibration.is_some() => self.encode_each(&turned(image))?,
             _ => Vec::new(),
         };
         let text = self.text_pair(descriptions::UNKNOWN)?;
@@ -50,15 +53,25 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     }
 
     fn encode_each(&self, images: &[RgbImage]) -> Result<Vec<ImageFeatures>> {
-        images.iter().map(|image| self.encode(std::slice::from_ref(image))).collect()
+        let preprocess = self.comparison();
+        let encode = |image| self.encoder.encode_images(preprocess.to_tensor(std::slice::from_ref(image), &self.device)?);
+        images.iter().map(encode).collect()
     }
 }
 
-/// An image and its mirror images.
-fn flips(image: &RgbImage) -> [RgbImage; 4] {
-    let (across, down) = (imageops::flip_horizontal(image), imageops::flip_vertical(image));
-    let both = imageops::flip_vertical(&across);
-    [image.clone(), across, down, both]
+/// The views of a normal image that are compared with, the image itself first.
+fn views(image: &RgbImage, views: Views) -> Vec<RgbImage> {
+    match views {
+        Views::AsItIs => vec![image.clone()],
+        Views::Flips => {
+            let (across, down) = (imageops::flip_horizontal(image), imageops::flip_vertical(image));
+            let both = imageops::flip_vertical(&across);
+            vec![image.clone(), across, down, both]
+        }
+        Views::QuarterTurns => {
+            vec![image.clone(), imageops::rotate270(image), imageops::rotate180(image), imageops::rotate90(image)]
+        }
+    }
 }
 
 /// How far a single normal image is turned to see how much an image of it may differ, in degrees.

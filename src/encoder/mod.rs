@@ -5,6 +5,7 @@
 //! decoder projects patches into.
 
 pub mod efficientnet;
+pub mod imagebind;
 pub mod text_tower;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use burn::tensor::Tensor;
 use crate::{error::Result, preprocess::Preprocess};
 
 pub use efficientnet::{EfficientNet, EfficientNetEncoder};
+pub use imagebind::ImageBind;
 pub use text_tower::TextTower;
 
 /// What an encoder sees in a batch of images of one size.

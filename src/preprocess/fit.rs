@@ -24,9 +24,12 @@ pub enum Fit {
         /// Both sides are a multiple of it.
         multiple: u32,
     },
+    /// Long side to `size`, aspect ratio kept; the image stands in the middle of `size` x `size` pixels and is mirrored at its
+    /// edges to fill them, so that no frame stands out. All of it is seen, once.
+    Pad,
 }
 
-/// The rectangle of the original image that a resized one shows, in the original's pixels.
+/// The rectangle that a resized image shows, in the original's pixels. With [`Fit::Pad`] it is larger than the original.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Covered {
     /// Left edge.
@@ -49,12 +52,15 @@ impl Covered {
 impl Fit {
     /// What an image of `width` x `height` pixels shows of itself once fitted to `size`.
     pub fn covered(self, size: u32, width: u32, height: u32) -> Covered {
-        let Self::Crop = self else { return Covered::whole(width, height) };
-        if [size, width, height].contains(&0) {
+        if !matches!(self, Self::Crop | Self::Pad) || [size, width, height].contains(&0) {
             return Covered::whole(width, height);
         }
         let (full, part) = self.plan(size, width, height);
         let (across, down) = (width as f32 / full.0 as f32, height as f32 / full.1 as f32);
+        if self == Self::Pad {
+            let (x, y) = (-(padding(full.0, size) as f32) * across, -(padding(full.1, size) as f32) * down);
+            return Covered { x, y, width: size as f32 * across, height: size as f32 * down };
+        }
         Covered { x: part.x as f32 * across, y: part.y as f32 * down, width: part.width as f32 * across, height: part.height as f32 * down }
     }
 
@@ -64,6 +70,7 @@ impl Fit {
             Self::Crop => (cropped_side(size, width, height), cropped_side(size, height, width)),
             Self::Squash => (size, size),
             Self::Keep { multiple } => kept_size(size, multiple, width, height),
+            Self::Pad => (padded_side(size, width, height), padded_side(size, height, width)),
         };
         let part = match self {
             Self::Crop => Part { x: margin(full.0, size), y: margin(full.1, size), width: size, height: size },
@@ -76,6 +83,27 @@ impl Fit {
 /// A side when the short one becomes `size`: truncated, as in the reference.
 fn cropped_side(size: u32, side: u32, other: u32) -> u32 {
     if side <= other { size } else { (f64::from(size) * f64::from(side) / f64::from(other)) as u32 }
+}
+
+/// A side when the long one becomes `size`.
+fn padded_side(size: u32, side: u32, other: u32) -> u32 {
+    if side >= other { size } else { ((f64::from(size) * f64::from(side) / f64::from(other)).round() as u32).max(1) }
+}
+
+/// Mirrored pixels before an image whose side is `side`.
+fn padding(side: u32, size: u32) -> u32 {
+    (size - side) / 2
+}
+
+/// The image in the middle of `size` x `size` pixels, mirrored at its edges as often as it takes.
+fn mirrored(image: &RgbImage, size: u32) -> RgbImage {
+    let from = |at: u32, side: u32| {
+        let period = i64::from(side) * 2;
+        let at = (i64::from(at) - i64::from(padding(side, size))).rem_euclid(period);
+        (if at < i64::from(side) { at } else { period - 1 - at }) as u32
+    };
+    let (width, height) = image.dimensions();
+    RgbImage::from_fn(size, size, |x, y| *image.get_pixel(from(x, width), from(y, height)))
 }
 
 /// Pixels cut off before the centre; halves go to the even number, as Python rounds.
@@ -100,7 +128,8 @@ pub(super) fn apply(fit: Fit, size: u32, image: &RgbImage) -> Result<RgbImage> {
     }
     check_min_side(width, height)?;
     let (full, part) = fit.plan(size, width, height);
-    Ok(resize_part(image, full, part))
+    let resized = resize_part(image, full, part);
+    Ok(if fit == Fit::Pad { mirrored(&resized, size) } else { resized })
 }
 
 pub(super) fn check_min_side(width: u32, height: u32) -> Result<()> {
@@ -134,6 +163,33 @@ mod tests {
     }
 
     #[test]
+    fn padding_mirrors_and_shows_all() {
+        let image = RgbImage::from_fn(16, 8, |x, y| image::Rgb([x as u8, y as u8, 0]));
+        let padded = apply(Fit::Pad, 16, &image).unwrap();
+        assert_eq!(padded.dimensions(), (16, 16));
+        for (row, shown) in [(0, 3), (3, 0), (4, 0), (11, 7), (12, 7), (15, 4)] {
+            assert_eq!(padded.get_pixel(5, row), &image::Rgb([5, shown, 0]), "row {row}");
+        }
+        assert_eq!(Fit::Pad.covered(16, 16, 8), Covered { x: 0.0, y: -4.0, width: 16.0, height: 16.0 });
+        assert_eq!(Fit::Pad.covered(224, 448, 448), Covered::whole(448, 448));
+        let thin = apply(Fit::Pad, 16, &RgbImage::from_pixel(2000, 8, image::Rgb([7, 8, 9]))).unwrap();
+        assert_eq!(thin, RgbImage::from_pixel(16, 16, image::Rgb([7, 8, 9])));
+    }
+
+    #[test]
+    fn a_map_of_a_padded_image_goes_back_to_its_place() {
+        let (size, width, height) = (16u32, 32u32, 16u32);
+        let values = (0..size * size).map(|at| if (4..12).contains(&(at / size)) { (at % size) as f32 } else { -1.0 });
+        let map = crate::AnomalyMap::new(size, size, values.collect()).unwrap();
+        let placed = map.place_into(Fit::Pad.covered(size, width, height), width, height).unwrap();
+        for (x, y) in [(0, 8), (9, 4), (31, 12), (16, 8)] {
+            let expected = ((x as f32 - 0.5) / 2.0).clamp(0.0, 15.0);
+            let found = placed.get(x, y).unwrap();
+            assert!((found - expected).abs() < 0.51, "{x} {y}: {found}");
+        }
+    }
+
+    #[test]
     fn a_very_long_crop_costs_what_a_square_costs() {
         let image = RgbImage::from_pixel(30_000, 8, image::Rgb([7, 8, 9]));
         assert_eq!(apply(Fit::Crop, 224, &image).unwrap(), RgbImage::from_pixel(224, 224, image::Rgb([7, 8, 9])));
@@ -160,6 +216,14 @@ mod tests {
             let half = f64::from(multiple) / 2.0 + 1e-6;
             prop_assert!((f64::from(across) - f64::from(size) * aspect.sqrt()).abs() <= half);
             prop_assert!((f64::from(down) - f64::from(size) / aspect.sqrt()).abs() <= half);
+        }
+
+        #[test]
+        fn a_padded_image_covers_all_of_it(width in 8..4000u32, height in 8..4000u32, size in 8..512u32) {
+            let covered = Fit::Pad.covered(size, width, height);
+            prop_assert!(covered.x <= 0.0 && covered.y <= 0.0);
+            let rounding = 1e-3 * width.max(height) as f32;
+            prop_assert!(covered.x + covered.width >= width as f32 - rounding && covered.y + covered.height >= height as f32 - rounding);
         }
 
         #[test]

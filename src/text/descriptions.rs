@@ -59,6 +59,58 @@ pub const MVTEC_AD: [(&str, &str); 13] = [
     ),
 ];
 
+/// Names and descriptions of the VisA classes, worded as the paper's for MVTec-AD.
+pub const VISA: [(&str, &str); 12] = [
+    (
+        "candle",
+        "This is a photo of candles for anomaly detection, each of which should be without any damage, flaw, defect, scratch, hole or broken part.",
+    ),
+    (
+        "capsules",
+        "This is a photo of many capsules for anomaly detection, each of which should be without any damage, flaw, defect, scratch, hole or broken part.",
+    ),
+    (
+        "cashew",
+        "This is a photo of a cashew for anomaly detection, which should be without any damage, flaw, defect, scratch, hole or broken part.",
+    ),
+    (
+        "chewinggum",
+        "This is a photo of a piece of chewinggum for anomaly detection, which should be without any damage, flaw, defect, scratch, hole or broken part.",
+    ),
+    (
+        "fryum",
+        "This is a photo of a fryum for anomaly detection, which should be without any damage, flaw, defect, scratch, hole or broken part.",
+    ),
+    (
+        "macaroni1",
+        "This is a photo of macaroni for anomaly detection, which should be without any damage, flaw, defect, scratch, hole or broken part.",
+    ),
+    (
+        "macaroni2",
+        "This is a photo of macaroni for anomaly detection, which should be without any damage, flaw, defect, scratch, hole or broken part.",
+    ),
+    (
+        "pcb1",
+        "This is a photo of a pcb for anomaly detection, which should be without any damage, flaw, defect, scratch, hole or broken part.",
+    ),
+    (
+        "pcb2",
+        "This is a photo of a pcb for anomaly detection, which should be without any damage, flaw, defect, scratch, hole or broken part.",
+    ),
+    (
+        "pcb3",
+        "This is a photo of a pcb for anomaly detection, which should be without any damage, flaw, defect, scratch, hole or broken part.",
+    ),
+    (
+        "pcb4",
+        "This is a photo of a pcb for anomaly detection, which should be without any damage, flaw, defect, scratch, hole or broken part.",
+    ),
+    (
+        "pipe fryum",
+        "This is a photo of a pipe fryum for anomaly detection, which should be without any damage, flaw, defect, scratch, hole or broken part.",
+    ),
+];
+
 /// Objects that the published model knows by name (classes of MVTec-AD and VisA).
 pub const KNOWN: [&str; 23] = [
     "bottle",
@@ -86,6 +138,33 @@ pub const KNOWN: [&str; 23] = [
     "zipper",
 ];
 
+/// The names that the reference looks for, in its order: the first that is a substring of the prompt is the class.
+pub const IN_ORDER: [&str; 23] = [
+    "bottle",
+    "cable",
+    "capsule",
+    "carpet",
+    "grid",
+    "hazelnut",
+    "leather",
+    "metal nut",
+    "pill",
+    "screw",
+    "tile",
+    "toothbrush",
+    "transistor",
+    "wood",
+    "zipper",
+    "object",
+    "candle",
+    "cashew",
+    "chewinggum",
+    "fryum",
+    "macaroni",
+    "pcb",
+    "pipe fryum",
+];
+
 /// The name of an object of which nothing is known.
 pub const UNKNOWN: &str = "object";
 
@@ -105,10 +184,22 @@ pub fn object_of(description: Option<&str>) -> String {
     }
 }
 
+/// The class as the reference derives it (`class_of_prompt`): the first of [`IN_ORDER`] that is a substring of the prompt, in its
+/// very case. "Applicable" is a cable to it, and "capsules" a capsule.
+pub fn first_substring(prompt: &str) -> Option<&'static str> {
+    IN_ORDER.into_iter().find(|name| prompt.contains(name))
+}
+
 /// The paper's description of an MVTec-AD class, where it prints one; `_` in the name is a space.
 pub fn of_mvtec_ad(class: &str) -> Option<&'static str> {
     let class = class.replace('_', " ");
     MVTEC_AD.iter().find(|(name, _)| *name == class).map(|(_, text)| *text)
+}
+
+/// A description of a VisA class; `_` in the name is a space.
+pub fn of_visa(class: &str) -> Option<&'static str> {
+    let class = class.replace('_', " ");
+    VISA.iter().find(|(name, _)| *name == class).map(|(_, text)| *text)
 }
 
 fn words(text: &str) -> Vec<String> {
@@ -186,6 +277,30 @@ mod tests {
         assert_eq!(of("pcb1"), "pcb1");
         assert_eq!(of("Please look closely at this thing here"), UNKNOWN);
         assert_eq!(of("A photo of for anomaly detection of anything at all"), UNKNOWN);
+    }
+
+    #[test]
+    fn every_visa_class_has_a_description_that_names_it() {
+        for (class, description) in VISA {
+            assert_eq!(of_visa(&class.replace(' ', "_")), Some(description));
+            let named = of(description);
+            assert!(class.trim_end_matches(char::is_numeric) == named || class == named, "{class}: {named}");
+        }
+        assert_eq!(of_visa("bottle"), None);
+    }
+
+    #[test]
+    fn the_reference_takes_the_first_substring() {
+        for (prompt, class) in [
+            ("a metal nut and a bottle", Some("bottle")),
+            ("two pcb1 boards", Some("pcb")),
+            ("metal_nut", None),
+            ("pipe fryum", Some("fryum")),
+            ("Grid", None),
+            ("", None),
+        ] {
+            assert_eq!(first_substring(prompt), class, "{prompt}");
+        }
     }
 
     #[test]

@@ -65,12 +65,17 @@ pub struct Supervised {
 
 /// The whole prompt in pieces, after `frame` and `chat_prompt` of the reference; the beginning token is the language model's matter.
 pub fn segments(embeddings: &PromptEmbeddings, description: Option<&str>, question: &str, history: &[Exchange]) -> Vec<Segment<'static>> {
+    framed(embeddings, Segment::Text(Cow::Owned(request(description, question, history))))
+}
+
+/// The whole prompt in pieces, with whatever is `said` behind the embeddings.
+pub(crate) fn framed<'a>(embeddings: &PromptEmbeddings, said: Segment<'a>) -> Vec<Segment<'a>> {
     vec![
         Segment::Text(Cow::Borrowed(BEFORE)),
         Segment::Embeddings(embeddings.image.clone()),
         Segment::Text(Cow::Borrowed(MIDDLE)),
         Segment::Embeddings(embeddings.prompt.clone()),
-        Segment::Text(Cow::Owned(request(description, question, history))),
+        said,
     ]
 }
 

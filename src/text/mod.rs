@@ -2,9 +2,11 @@
 //!
 //! The learned vectors that the paper calls "prompt" too are in [`prompt_learner`](crate::prompt_learner).
 
+pub(crate) mod byte_level;
 pub mod descriptions;
 pub mod dialogue;
 pub mod ensemble;
+pub(crate) mod sentence_piece;
 pub mod tokenizer;
 
 pub use tokenizer::Tokenizer;

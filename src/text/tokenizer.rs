@@ -1,8 +1,11 @@
 //! Text to token ids and back, one piece of text at a time.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, fs::File, io::Read, path::Path, sync::Arc};
 
 use crate::error::{Error, Result};
+
+/// No tokenizer's file is larger, in bytes.
+const LARGEST_FILE: u64 = 64 << 20;
 
 /// A tokenizer that treats all text as text: what looks like a control token stays characters.
 #[derive(Clone)]
@@ -23,7 +26,25 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Tokenizer`] for anything else.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(Error::Tokenizer)?;
+        Self::new(tokenizers::Tokenizer::from_bytes(bytes).map_err(Error::Tokenizer)?)
+    }
+
+    /// Reads the tokenizer of a Hugging Face folder: `tokenizer.json`, or else `tokenizer.model`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] where there is neither; [`Error::Tokenizer`] with the file for what is not understood.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let json = folder.join("tokenizer.json");
+        let (path, is_json) = if json.exists() { (json, true) } else { (folder.join("tokenizer.model"), false) };
+        let read = |bytes: Vec<u8>| if is_json { Self::from_bytes(&bytes) } else { Self::from_sentence_piece(&bytes) };
+        contents(&path).and_then(read).map_err(|error| match error {
+            Error::Tokenizer(source) => Error::Tokenizer(format!("{}: {source}", path.display()).into()),
+            other => other,
+        })
+    }
+
+    /// Makes all text plain text, and lifts limits of length.
+    pub(super) fn new(mut inner: tokenizers::Tokenizer) -> Result<Self> {
         inner.set_encode_special_tokens(true);
         inner.with_truncation(None).map_err(Error::Tokenizer)?.with_padding(None);
         let control = inner.get_added_tokens_decoder().iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
@@ -62,9 +83,27 @@ impl Tokenizer {
         self.inner.get_vocab_size(true)
     }
 
+    #[cfg(test)]
+    pub(crate) fn to_json(&self) -> Result<String> {
+        self.inner.to_string(false).map_err(Error::Tokenizer)
+    }
+
     fn piece(&self, id: u32) -> String {
         self.inner.id_to_token(id).unwrap_or_else(|| id.to_string())
     }
+}
+
+fn contents(path: &Path) -> Result<Vec<u8>> {
+    let io = |source| Error::io(path, source);
+    let mut bytes = vec![];
+    File::open(path).map_err(io)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() as u64 > LARGEST_FILE {
+        return Err(Error::Tokenizer(format!("a file of more than {LARGEST_FILE} bytes is no tokenizer's").into()));
+    }
+    if bytes.starts_with(b"version https://git-lfs") {
+        return Err(Error::Tokenizer("it is a Git LFS pointer, not the file itself".into()));
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -120,6 +159,20 @@ pub(crate) mod tests {
         assert_ne!(limited, json);
         let text = "a text of more than three tokens";
         assert_eq!(Tokenizer::from_bytes(limited.as_bytes()).unwrap().encode(text).unwrap(), tokenizer().encode(text).unwrap());
+    }
+
+    #[test]
+    fn a_folder_has_one_of_two_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let refusal = || Tokenizer::read(folder.path()).unwrap_err();
+        assert!(matches!(refusal(), Error::Io { path, .. } if path.ends_with("tokenizer.model")));
+        std::fs::write(folder.path().join("tokenizer.model"), include_bytes!("../../tests/golden/data/llama_tokenizer.model")).unwrap();
+        assert_eq!(Tokenizer::read(folder.path()).unwrap().vocabulary(), 2400);
+        std::fs::write(folder.path().join("tokenizer.json"), b"version https://git-lfs.github.com/spec/v1").unwrap();
+        let reason = refusal().to_string();
+        assert!(reason.contains("tokenizer.json") && reason.contains("Git LFS"), "{reason}");
+        std::fs::write(folder.path().join("tokenizer.json"), include_bytes!("../../tests/golden/data/llama_tokenizer.json")).unwrap();
+        assert_eq!(Tokenizer::read(folder.path()).unwrap().vocabulary(), 2400);
     }
 
     #[test]

@@ -1,18 +1,28 @@
 //! One rename table a checkpoint kind: published names to the names of this crate's modules.
 
-use burn::tensor::TensorData;
+use std::collections::BTreeMap;
 
-use super::StateDict;
+use burn::tensor::{DType, TensorData};
+
+use super::{StateDict, TensorSource};
 use crate::{
     error::Result,
     llm::llama::{LlamaConfig, LlamaNetwork},
 };
 
 /// A module's parameter, and the checkpoint's tensors that it stacks, by rows.
-struct Entry {
+pub(crate) struct Entry {
     name: String,
     kind: Kind,
-    sources: Vec<(String, Vec<usize>)>,
+    /// Names and shapes.
+    pub(crate) sources: Vec<(String, Vec<usize>)>,
+}
+
+impl Entry {
+    /// Rows of all tensors together.
+    pub(crate) fn rows(&self) -> usize {
+        self.sources.iter().filter_map(|(_, shape)| shape.first()).sum()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,12 +59,47 @@ pub fn llama(state: &StateDict, config: &LlamaConfig) -> Result<StateDict> {
         }
     }
     let known = |name: &str| table.iter().any(|entry| entry.sources.iter().any(|(source, _)| source == name));
-    let spare = |name: &str| name.ends_with("rotary_emb.inv_freq") || (config.tied && name == "lm_head.weight");
-    let unused: Vec<String> = state.names().filter(|name| !known(name) && !spare(name)).map(str::to_owned).collect();
+    let unused: Vec<String> = state.names().filter(|name| !known(name) && !spare(name, config)).map(str::to_owned).collect();
     if missing.is_empty() && misfits.is_empty() && unused.is_empty() {
         return Ok(loaded);
     }
     Err(state.mismatch(missing, unused, misfits))
+}
+
+/// What [`llama`] stacks, for a source that is not in memory: entries by the names of [`LlamaNetwork`]'s parameters.
+///
+/// # Errors
+/// As [`llama`].
+pub(crate) fn llama_entries(source: &dyn TensorSource, config: &LlamaConfig) -> Result<BTreeMap<String, Entry>> {
+    let (table, tensors) = (table(config), source.tensors());
+    let needed: BTreeMap<&str, &[usize]> =
+        table.iter().flat_map(|entry| &entry.sources).map(|(name, shape)| (name.as_str(), shape.as_slice())).collect();
+    let missing: Vec<String> = needed.keys().filter(|name| !tensors.contains_key(**name)).map(|name| (*name).to_owned()).collect();
+    let (mut unused, mut misfits) = (vec![], vec![]);
+    for (name, info) in tensors {
+        match needed.get(name.as_str()) {
+            None if spare(name, config) => {}
+            None => unused.push(name.clone()),
+            Some(shape) if info.shape == **shape && is_read(info.dtype) => {}
+            Some(shape) => {
+                let file = info.file.display();
+                misfits.push(format!("{name}: expected floats {shape:?}, found {:?} {:?} in {file}", info.dtype, info.shape));
+            }
+        }
+    }
+    if missing.is_empty() && unused.is_empty() && misfits.is_empty() {
+        return Ok(table.into_iter().map(|entry| (entry.name.clone(), entry)).collect());
+    }
+    Err(StateDict::new(source.origin().display().to_string()).mismatch(missing, unused, misfits))
+}
+
+fn is_read(dtype: DType) -> bool {
+    matches!(dtype, DType::F32 | DType::F16 | DType::BF16 | DType::F64)
+}
+
+/// Tensors of published files that no parameter needs.
+fn spare(name: &str, config: &LlamaConfig) -> bool {
+    name.ends_with("rotary_emb.inv_freq") || (config.tied && name == "lm_head.weight")
 }
 
 /// The weights of a network under Hugging Face's names and in its layout: what [`llama`] reads.
@@ -120,6 +165,11 @@ fn table(config: &LlamaConfig) -> Vec<Entry> {
         ]);
     }
     table
+}
+
+/// Path in a [`PatchTextDecoder`](crate::decoder::PatchTextDecoder) of a checkpoint's tensor; `None` for a tensor of another part.
+pub fn decoder(name: &str) -> Option<String> {
+    name.strip_prefix("image_decoder.").map(str::to_owned)
 }
 
 /// Path in a [`ConvPromptLearner`](crate::prompt_learner::ConvPromptLearner) of a checkpoint's tensor; `None` for a tensor

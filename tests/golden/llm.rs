@@ -72,6 +72,19 @@ fn token_ids_and_texts_agree() {
     }
 }
 
+/// What SentencePiece itself gives, over its own file and the one that was converted from it.
+#[test]
+fn sentence_piece_ids_agree() {
+    let tokenizers = [Tokenizer::from_sentence_piece(&bytes("llama_tokenizer.model")).unwrap(), tokenizer()];
+    let cases: Value = serde_json::from_slice(&bytes("sentence_piece.json")).unwrap();
+    for case in cases.as_array().unwrap() {
+        let text = case["text"].as_str().unwrap();
+        for tokenizer in &tokenizers {
+            assert_eq!(tokenizer.encode(text).unwrap(), ids(&case["ids"]), "{text:?}");
+        }
+    }
+}
+
 #[test]
 fn the_frame_is_the_references() {
     let (tokenizer, described) = (tokenizer(), described());

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod decoder;
+mod imagebind;
 mod layer_norm;
 mod llm;
 #[cfg(feature = "train")]
@@ -12,5 +13,9 @@ mod metrics;
 mod poisson;
 mod preprocess;
 mod prompt_learner;
+mod published;
 mod support;
+#[cfg(feature = "train")]
+mod train;
 mod trunk;
+mod weights;

@@ -15,7 +15,7 @@ use crate::{
 /// Positions of the image token in `case.zero_shot.inputs`: after the start token and the six of `### Human: <Img>`.
 const IMAGE: usize = 7;
 
-fn learner(device: &Device) -> ConvPromptLearner {
+pub(crate) fn learner(device: &Device) -> ConvPromptLearner {
     let state = unpacked("head.safetensors.gz").renamed(keys::prompt_learner);
     state.load_into(ConvPromptLearnerConfig::new(64, 32).init(device).unwrap(), Layout::PyTorch).unwrap()
 }

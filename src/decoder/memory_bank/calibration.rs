@@ -100,10 +100,10 @@ pub(super) fn calibrate(
     };
     let (values, spread): (Result<Vec<_>>, f32) = match (normals, probes) {
         ([views], []) => (views.first().map(|image| dissimilarity(image, within_itself(bank, image))).into_iter().collect(), 1.0),
-        ([_], probes) => (probes.iter().map(|probe| dissimilarity(probe, bank.similarity(probe))).collect(), options.spread_of_parts),
+        ([_], probes) => (probes.iter().map(|probe| dissimilarity(probe, bank.similarity(probe, None))).collect(), options.spread_of_parts),
         _ => {
             let views = normals.iter().enumerate().flat_map(|(index, views)| views.iter().map(move |view| (index, view)));
-            (views.map(|(index, view)| dissimilarity(view, without_its_own(bank, index, view))).collect(), 1.0)
+            (views.map(|(index, view)| dissimilarity(view, bank.similarity(view, Some(index)))).collect(), 1.0)
         }
     };
     Ok(Calibration::of(values?, spread, high_quantile(normals.len()), options))
@@ -112,18 +112,6 @@ pub(super) fn calibrate(
 /// The bias of leaving an image out shrinks with the number of images, so that of many the median would be too low a border.
 fn high_quantile(images: usize) -> f32 {
     (0.75 - 1.0 / images as f32).max(0.5)
-}
-
-/// Similarity of one of the bank's images to the rows of all others.
-fn without_its_own(bank: &MemoryBank, index: usize, image: &ImageFeatures) -> Tensor<1> {
-    let start = index.checked_sub(1).and_then(|before| bank.ends.get(before)).copied().unwrap_or(0);
-    let (end, rows) = (bank.ends.get(index).copied().unwrap_or(start), bank.rows());
-    let taps = bank.tokens(image).into_iter().zip(&bank.taps).map(|(tokens, tap)| {
-        let parts = [0..start, end..rows].into_iter().filter(|part| !part.is_empty());
-        let nearest = parts.map(|part| tokens.clone().matmul(tap.clone().slice_dim(1, part)).max_dim(1)).collect();
-        Tensor::cat(nearest, 1).max_dim(1)
-    });
-    mean(taps.collect::<Vec<_>>().into_iter())
 }
 
 /// Similarity of each patch of an image to those of the same image that are not near it.
@@ -139,5 +127,5 @@ fn within_itself(bank: &MemoryBank, image: &ImageFeatures) -> Tensor<1> {
         let tokens = tokens.slice_dim(0, 0..patches);
         tokens.clone().matmul(tokens.transpose()).mask_fill(mask.clone(), -1.0).max_dim(1)
     });
-    mean(taps.collect::<Vec<_>>().into_iter())
+    mean(taps.collect())
 }

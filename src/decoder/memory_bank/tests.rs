@@ -125,6 +125,31 @@ fn pointing(direction: usize) -> ImageFeatures {
     ImageFeatures { patch_tokens: vec![tokens], grid: [3, 3], embedding: Tensor::zeros([1, 3], &device) }
 }
 
+/// An image of one patch between each two directions.
+fn between(directions: &[[usize; 2]]) -> ImageFeatures {
+    let mut tokens = vec![0.0f32; directions.len() * 8];
+    directions.iter().enumerate().for_each(|(patch, pair)| pair.iter().for_each(|direction| tokens[patch * 8 + direction] = 1.0));
+    let device = Device::default();
+    let tokens = Tensor::<3>::from_data(TensorData::new(tokens, [1, directions.len(), 8]), &device);
+    ImageFeatures { patch_tokens: vec![tokens], grid: [1, directions.len()], embedding: Tensor::zeros([1, 3], &device) }
+}
+
+#[test]
+fn what_is_rare_among_normal_images_is_forgiven_in_part() {
+    // Two images know direction 0, one alone knows direction 1; the query's patches are as far from the one as from the other.
+    let normals = [vec![pointing(0)], vec![pointing(0)], vec![pointing(1)]];
+    let localize = |forgiveness: f32| {
+        let options = MemoryBankOptions { forgiveness, ..MemoryBankOptions::original() };
+        MemoryBank::new(&normals, &[], options).unwrap().localize(&between(&[[0, 2], [1, 2]]), [1, 2]).unwrap()
+    };
+    let (strict, lenient) = (localize(0.0), localize(0.5));
+    let [distance, half_right] = [1.0 - 0.5f32.sqrt(), 0.5 - 0.5f32.sqrt()];
+    assert!(values(strict.raw).iter().all(|value| (value - distance).abs() < ROUNDING));
+    let found = values(lenient.raw);
+    assert!((found[0] - distance).abs() < ROUNDING && (found[1] - half_right).abs() < ROUNDING, "{found:?}");
+    assert_eq!(values(strict.score), values(lenient.score));
+}
+
 #[test]
 fn an_image_is_calibrated_without_its_own_views() {
     // Each image's own rows would give 0; the other image's give 1.
@@ -192,6 +217,7 @@ fn options_out_of_range_are_refused() {
     assert!(refused(&|options| options.smoothing = f32::NAN));
     assert!(refused(&|options| options.score = ScoreRule::AboveMedian(1.5)));
     assert!(refused(&|options| options.text_weight = -0.1));
+    assert!(refused(&|options| options.forgiveness = 1.1));
     assert!(refused(&|options| options.calibration = Some(CalibrationOptions { sharpness: f32::NAN, ..Default::default() })));
     assert!(refused(&|options| options.calibration = Some(CalibrationOptions { low: 1.1, ..Default::default() })));
     assert!(!refused(&|options| options.neighbourhood = 3));

@@ -22,6 +22,7 @@ pub use encoder::{EfficientNetEncoder, PATCH, SIZE};
 use layers::{Layers, host_numbers};
 
 use crate::{
+    device::runs_on_host,
     error::{Error, Result},
     weights::{Layout, StateDict},
 };
@@ -133,22 +134,6 @@ impl EfficientNet {
 
 /// The longest side of an image; positions are counted in 32 bits.
 const MAX_SIDE: usize = 1 << 15;
-
-/// Whether a device is the processor that this code runs on.
-fn runs_on_host(device: &Device) -> bool {
-    let device = device.clone().without_autodiff();
-    #[cfg(feature = "flex")]
-    if device == Device::flex() {
-        return true;
-    }
-    #[cfg(feature = "ndarray")]
-    #[allow(deprecated)]
-    if device == Device::ndarray() {
-        return true;
-    }
-    drop(device);
-    false
-}
 
 /// Without the blocks from `count` on.
 fn up_to(state: &StateDict, count: usize) -> StateDict {

@@ -2,11 +2,10 @@
 
 use burn::{
     module::Module,
-    nn::{Initializer, Linear, LinearConfig},
-    tensor::{Bool, Device, Int, Tensor, module::attention, ops::AttentionModuleOptions},
+    tensor::{Bool, Int, Tensor, module::attention, ops::AttentionModuleOptions},
 };
 
-use super::{cache::KeyValueCache, config::LlamaConfig, rotary::Rotation};
+use super::{cache::KeyValueCache, config::LlamaConfig, linear::Linear, rotary::Rotation};
 
 /// Queries, keys and values from one product, and the output's projection.
 #[derive(Module, Debug)]
@@ -45,10 +44,8 @@ impl Pass {
 }
 
 impl Attention {
-    pub(super) fn new(config: &LlamaConfig, initializer: &Initializer, device: &Device) -> Self {
-        let LlamaConfig { hidden, heads, key_value_heads, .. } = *config;
-        let linear = |output| LinearConfig::new(hidden, output).with_bias(false).with_initializer(initializer.clone()).init(device);
-        Self { projection: linear((heads + 2 * key_value_heads) * config.head_width()), output: linear(hidden), heads, key_value_heads }
+    pub(super) fn new(projection: Linear, output: Linear, config: &LlamaConfig) -> Self {
+        Self { projection, output, heads: config.heads, key_value_heads: config.key_value_heads }
     }
 
     /// `[batch * positions, hidden]` to the same shape; `cache` is the whole network's, and `layer` its part of it.

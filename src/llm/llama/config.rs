@@ -1,9 +1,14 @@
 //! Sizes of a LLaMA network, from its own file or from a Hugging Face `config.json`.
 
+use std::{fs::File, io::Read, path::Path};
+
 use burn::{config::Config, tensor::Device};
 
-use super::network::LlamaNetwork;
+use super::{network::LlamaNetwork, precision::Precision};
 use crate::error::{Error, Result};
+
+/// No `config.json` is longer, in bytes.
+const LONGEST: u64 = 1 << 20;
 
 /// Sizes and constants of a [`LlamaNetwork`].
 #[derive(Config, Debug, PartialEq)]
@@ -51,20 +56,40 @@ struct HuggingFace {
     head_dim: Option<usize>,
     attention_bias: Option<bool>,
     mlp_bias: Option<bool>,
-    rope_scaling: Option<RopeScaling>,
+    rope_scaling: Option<Rope>,
+    /// Where newer files have base and kind together.
+    rope_parameters: Option<Rope>,
+    model_type: Option<String>,
+    sliding_window: Option<usize>,
 }
 
 #[derive(Config, Debug)]
-struct RopeScaling {
+struct Rope {
     rope_type: Option<String>,
+    rope_theta: Option<f64>,
 }
 
 impl LlamaConfig {
+    /// Reads the `config.json` of a Hugging Face folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; those of [`from_hugging_face`](Self::from_hugging_face), with the file.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let path = folder.join("config.json");
+        let io = |source| Error::io(&path, source);
+        let mut json = vec![];
+        File::open(&path).map_err(io)?.take(LONGEST).read_to_end(&mut json).map_err(io)?;
+        Self::from_hugging_face(&json).map_err(|error| match error {
+            Error::InvalidConfig { what, reason } => Error::InvalidConfig { what, reason: format!("{}: {reason}", path.display()).into() },
+            other => other,
+        })
+    }
+
     /// Reads a Hugging Face `config.json` of a LLaMA model.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] for anything else, and for what the network here does not do: biases, scaled rotary
-    /// frequencies, another activation than SiLU, heads that do not span the width.
+    /// frequencies, another activation than SiLU, heads that do not span the width, a window of attention.
     pub fn from_hugging_face(json: &[u8]) -> Result<Self> {
         let found = HuggingFace::load_binary(json).map_err(|error| invalid(error.to_string()))?;
         found.check()?;
@@ -76,7 +101,7 @@ impl LlamaConfig {
             key_value_heads: found.num_key_value_heads.unwrap_or(found.num_attention_heads),
             feed_forward: found.intermediate_size,
             epsilon: found.rms_norm_eps.unwrap_or(1e-6),
-            rope_theta: found.rope_theta.unwrap_or(10000.0),
+            rope_theta: found.rope_theta.or(found.rope_parameters.and_then(|rope| rope.rope_theta)).unwrap_or(10000.0),
             context: found.max_position_embeddings.unwrap_or(2048),
             tied: found.tie_word_embeddings.unwrap_or(false),
         };
@@ -97,7 +122,29 @@ impl LlamaConfig {
         self.hidden / self.heads.max(1)
     }
 
-    fn check(&self) -> Result<()> {
+    /// How many weights a network has.
+    pub fn weights(&self) -> u64 {
+        self.embedding_weights() + self.matrix_weights() + self.hidden as u64 * (2 * self.layers as u64 + 1)
+    }
+
+    /// Bytes that a network's weights take.
+    pub fn bytes(&self, precision: Precision) -> u64 {
+        let norms = self.hidden as u64 * (2 * self.layers as u64 + 1);
+        precision.of_embedding().bytes(self.embedding_weights()) + precision.bytes(self.matrix_weights()) + Precision::F32.bytes(norms)
+    }
+
+    fn embedding_weights(&self) -> u64 {
+        self.vocabulary as u64 * self.hidden as u64
+    }
+
+    /// Those of attention and feed-forward nets, and of the head.
+    fn matrix_weights(&self) -> u64 {
+        let rows = 2 * self.hidden + 2 * self.key_value_heads * self.head_width() + 3 * self.feed_forward;
+        let head = if self.tied { 0 } else { self.embedding_weights() };
+        self.layers as u64 * rows as u64 * self.hidden as u64 + head
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
         let sizes = [self.vocabulary, self.hidden, self.layers, self.heads, self.key_value_heads, self.feed_forward, self.context];
         if sizes.contains(&0) {
             return Err(invalid("a size is 0"));
@@ -117,14 +164,18 @@ impl LlamaConfig {
 
 impl HuggingFace {
     fn check(&self) -> Result<()> {
-        let scaling = self.rope_scaling.as_ref().and_then(|scaling| scaling.rope_type.as_deref().or(Some("unnamed")));
+        let unnamed = if self.rope_scaling.is_some() { "unnamed" } else { "default" };
+        let kinds = [&self.rope_scaling, &self.rope_parameters].map(|rope| rope.as_ref().and_then(|rope| rope.rope_type.as_deref()));
+        let scaling = kinds.into_iter().flatten().next().unwrap_or(unnamed);
         match () {
             () if self.hidden_act.as_deref().is_some_and(|activation| activation != "silu") => Err(invalid("hidden_act is not silu")),
             () if self.attention_bias == Some(true) || self.mlp_bias == Some(true) => Err(invalid("biases are not supported")),
             () if self.head_dim.is_some_and(|width| width * self.num_attention_heads != self.hidden_size) => {
                 Err(invalid("head_dim is not hidden_size / num_attention_heads"))
             }
-            () if scaling.is_some_and(|kind| kind != "default") => Err(invalid("rope_scaling is not supported")),
+            () if scaling != "default" => Err(invalid("rope_scaling is not supported")),
+            () if self.model_type.as_deref().is_some_and(|kind| kind != "llama") => Err(invalid("model_type is not llama")),
+            () if self.sliding_window.is_some() => Err(invalid("sliding_window is not supported")),
             () => Ok(()),
         }
     }
@@ -154,7 +205,19 @@ mod tests {
         let expected =
             LlamaConfig::new(32000, 4096, 32, 32, 8, 11008).with_epsilon(1e-5).with_rope_theta(5e5).with_context(8192).with_tied(true);
         assert_eq!(grouped, expected);
+        let newer = LlamaConfig::from_hugging_face(&json(r#","rope_parameters":{"rope_type":"default","rope_theta":1e5}"#)).unwrap();
+        assert_eq!(newer.rope_theta, 1e5);
         assert_eq!(LlamaConfig::load_binary(grouped.to_string().as_bytes()).unwrap(), grouped);
+    }
+
+    #[test]
+    fn weights_are_counted() {
+        let seven = LlamaConfig::new(32000, 4096, 32, 32, 32, 11008);
+        assert_eq!(seven.weights(), 6_738_415_616);
+        let gib = |precision| seven.bytes(precision) as f64 / f64::from(1 << 30);
+        assert!(gib(Precision::F16) < 12.6 && gib(Precision::Q4) < 3.8, "{} {}", gib(Precision::F16), gib(Precision::Q4));
+        let small = LlamaConfig::new(11, 16, 2, 4, 2, 12).with_tied(true);
+        assert_eq!(small.weights(), 11 * 16 + 2 * (16 * 16 * 2 + 2 * 8 * 16 + 3 * 12 * 16 + 2 * 16) + 16);
     }
 
     #[test]
@@ -165,6 +228,9 @@ mod tests {
             r#","head_dim":64"#,
             r#","rope_scaling":{"rope_type":"llama3","factor":8.0}"#,
             r#","rope_scaling":{"type":"linear","factor":2.0}"#,
+            r#","rope_parameters":{"rope_type":"llama3","rope_theta":5e5}"#,
+            r#","model_type":"qwen2""#,
+            r#","sliding_window":4096"#,
             r#","num_key_value_heads":5"#,
             r#","rms_norm_eps":0.0"#,
         ] {

@@ -2,11 +2,10 @@
 
 use burn::{
     module::Module,
-    nn::{Initializer, Linear, LinearConfig},
-    tensor::{Device, Tensor, activation::silu},
+    tensor::{Tensor, activation::silu},
 };
 
-use super::config::LlamaConfig;
+use super::linear::Linear;
 
 /// Gate and value from one product, and the projection back.
 #[derive(Module, Debug)]
@@ -18,9 +17,8 @@ pub(super) struct FeedForward {
 }
 
 impl FeedForward {
-    pub(super) fn new(config: &LlamaConfig, initializer: &Initializer, device: &Device) -> Self {
-        let linear = |input, output| LinearConfig::new(input, output).with_bias(false).with_initializer(initializer.clone()).init(device);
-        Self { gate_up: linear(config.hidden, 2 * config.feed_forward), down: linear(config.feed_forward, config.hidden) }
+    pub(super) fn new(gate_up: Linear, down: Linear) -> Self {
+        Self { gate_up, down }
     }
 
     /// `[rows, hidden]` to the same shape.

@@ -4,7 +4,12 @@ mod attention;
 mod cache;
 mod config;
 mod feed_forward;
+mod gguf;
+mod host;
+mod linear;
+mod load;
 mod network;
+mod precision;
 mod rotary;
 #[cfg(test)]
 mod tests;
@@ -12,8 +17,9 @@ mod tests;
 pub use cache::KeyValueCache;
 pub use config::LlamaConfig;
 pub use network::LlamaNetwork;
+pub use precision::Precision;
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, path::Path};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -21,17 +27,19 @@ use super::{GenerateOptions, Llm, Segment, generate::Generation, sampling::log_p
 use crate::{
     error::{Error, Result},
     text::Tokenizer,
-    weights::StateDict,
+    weights::{Checkpoint, StateDict, TensorSource},
 };
+use gguf::{GgufLlama, Vocabulary};
 
-/// A LLaMA network with its tokenizer. Prompts begin with `<s>`, once; answers end at `</s>`.
+/// A LLaMA network with its tokenizer. Prompts begin with `<s>`, once; answers end at `</s>`. (A GGUF file can name other tokens,
+/// and no beginning at all.)
 ///
 /// The tokenizer's ids count, not those of `config.json`, which are wrong in some published files.
 #[derive(Clone, Debug)]
 pub struct Llama {
     network: LlamaNetwork,
     tokenizer: Tokenizer,
-    beginning: u32,
+    beginning: Option<u32>,
     end: u32,
     device: Device,
 }
@@ -46,7 +54,12 @@ impl Llama {
             let reason = || format!("it has no token {piece}").into();
             tokenizer.id(piece).ok_or_else(|| Error::InvalidConfig { what: "tokenizer", reason: reason() })
         };
-        let (beginning, end) = (id("<s>")?, id("</s>")?);
+        let vocabulary = Vocabulary { beginning: Some(id("<s>")?), end: id("</s>")?, tokenizer };
+        Self::with_vocabulary(network, vocabulary)
+    }
+
+    fn with_vocabulary(network: LlamaNetwork, vocabulary: Vocabulary) -> Result<Self> {
+        let Vocabulary { tokenizer, beginning, end } = vocabulary;
         let (found, expected) = (tokenizer.vocabulary(), network.config().vocabulary);
         if found > expected {
             return Err(Error::Incompatible { left: "the tokenizer", right: "the language model", expected, found });
@@ -55,7 +68,42 @@ impl Llama {
         Ok(Self { network, tokenizer, beginning, end, device })
     }
 
-    /// Loads a checkpoint with Hugging Face's names.
+    /// Reads a Hugging Face folder: `config.json`, `tokenizer.json` or `tokenizer.model`, and weights in `.safetensors` or `.bin`, sharded
+    /// or not.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Checkpoint`], [`Error::Tokenizer`], all with the file; those of [`read`](Self::read).
+    pub fn open(folder: impl AsRef<Path>, precision: Precision, device: &Device) -> Result<Self> {
+        let folder = folder.as_ref();
+        let config = LlamaConfig::open(folder)?;
+        Self::read(&config, &Checkpoint::open(folder)?, Tokenizer::read(folder)?, precision, device)
+    }
+
+    /// Reads a GGUF file, tokenizer included. Its blocks keep their values in a form of as many bits or more.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::Checkpoint`], [`Error::Tokenizer`]; those of [`LlamaNetwork::read`].
+    pub fn open_gguf(file: impl AsRef<Path>, precision: Precision, device: &Device) -> Result<Self> {
+        let file = GgufLlama::open(file.as_ref())?;
+        let vocabulary = file.vocabulary()?;
+        Self::with_vocabulary(LlamaNetwork::read(file.config(), &file, precision, device)?, vocabulary)
+    }
+
+    /// Reads weights with Hugging Face's names, one tensor after the other.
+    ///
+    /// # Errors
+    /// Those of [`LlamaNetwork::read`] and of [`new`](Self::new).
+    pub fn read(
+        config: &LlamaConfig,
+        source: &dyn TensorSource,
+        tokenizer: Tokenizer,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Self> {
+        Self::new(LlamaNetwork::read(config, source, precision, device)?, tokenizer)
+    }
+
+    /// Loads a small checkpoint with Hugging Face's names, in `f32`.
     ///
     /// # Errors
     /// Those of [`LlamaNetwork::load`] and of [`new`](Self::new).
@@ -73,8 +121,8 @@ impl Llama {
         &self.tokenizer
     }
 
-    /// The id that prompts begin with.
-    pub fn beginning(&self) -> u32 {
+    /// The id that prompts begin with, where they do.
+    pub fn beginning(&self) -> Option<u32> {
         self.beginning
     }
 
@@ -86,9 +134,10 @@ impl Llama {
     /// Input embeddings of a prompt, `[1, positions, width]`, with the beginning token before it.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`]; [`Error::Incompatible`] for embeddings of another width or of more than one prompt.
+    /// [`Error::Tokenizer`]; [`Error::Incompatible`] for embeddings of another width or of more than one prompt;
+    /// [`Error::InvalidConfig`] for a prompt of nothing.
     pub fn embed(&self, prompt: &[Segment<'_>]) -> Result<Tensor<3>> {
-        let mut ids = vec![self.beginning];
+        let mut ids: Vec<u32> = self.beginning.into_iter().collect();
         let mut parts = vec![];
         for segment in prompt {
             match segment {
@@ -106,7 +155,15 @@ impl Llama {
             }
         }
         parts.extend(self.embed_ids(&ids));
+        if parts.is_empty() {
+            return Err(Error::InvalidConfig { what: "prompt", reason: "it is empty".into() });
+        }
         Ok(Tensor::cat(parts, 1))
+    }
+
+    /// Input embeddings of one token, `[1, 1, width]`; its id is below the vocabulary.
+    pub(crate) fn embed_token(&self, id: u32) -> Tensor<3> {
+        self.network.embed(Tensor::<2, Int>::from_data(TensorData::new(vec![i64::from(id)], [1, 1]), &self.device))
     }
 
     fn embed_ids(&self, ids: &[u32]) -> Option<Tensor<3>> {

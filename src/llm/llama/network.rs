@@ -2,7 +2,7 @@
 
 use burn::{
     module::Module,
-    nn::{Embedding, EmbeddingConfig, Initializer, Linear, LinearConfig, RmsNorm, RmsNormConfig},
+    nn::{Initializer, RmsNorm, RmsNormConfig},
     tensor::{Bool, Device, Int, Tensor},
 };
 
@@ -11,6 +11,8 @@ use super::{
     cache::KeyValueCache,
     config::LlamaConfig,
     feed_forward::FeedForward,
+    linear::{Embedding, Linear},
+    precision::Precision,
     rotary::Rotary,
 };
 use crate::{
@@ -21,14 +23,16 @@ use crate::{
 const INITIAL: Initializer = Initializer::Normal { mean: 0.0, std: 0.02 };
 
 #[derive(Module, Debug)]
-struct Block {
-    attention_norm: RmsNorm,
-    attention: Attention,
-    feed_forward_norm: RmsNorm,
-    feed_forward: FeedForward,
+pub(super) struct Block {
+    pub(super) attention_norm: RmsNorm,
+    pub(super) attention: Attention,
+    pub(super) feed_forward_norm: RmsNorm,
+    pub(super) feed_forward: FeedForward,
 }
 
 /// LLaMA over input embeddings; differentiable on a device with autodiff.
+///
+/// Activations are in `f32`; weights are in the form that [`precision`](Self::precision) tells.
 #[derive(Module, Debug)]
 pub struct LlamaNetwork {
     embedding: Embedding,
@@ -39,26 +43,38 @@ pub struct LlamaNetwork {
     rotary: Rotary,
     #[module(skip)]
     config: LlamaConfig,
+    #[module(skip)]
+    precision: Precision,
 }
 
 impl LlamaNetwork {
     pub(super) fn new(config: &LlamaConfig, device: &Device) -> Self {
-        let norm = || RmsNormConfig::new(config.hidden).with_epsilon(config.epsilon).init(device);
+        let LlamaConfig { vocabulary, hidden, heads, key_value_heads, feed_forward, .. } = *config;
+        let norm = || RmsNormConfig::new(hidden).with_epsilon(config.epsilon).init(device);
+        let linear = |input, output| Linear::new(input, output, &INITIAL, device);
         let block = || Block {
             attention_norm: norm(),
-            attention: Attention::new(config, &INITIAL, device),
+            attention: Attention::new(linear(hidden, (heads + 2 * key_value_heads) * config.head_width()), linear(hidden, hidden), config),
             feed_forward_norm: norm(),
-            feed_forward: FeedForward::new(config, &INITIAL, device),
+            feed_forward: FeedForward::new(linear(hidden, 2 * feed_forward), linear(feed_forward, hidden)),
         };
-        let head = || LinearConfig::new(config.hidden, config.vocabulary).with_bias(false).with_initializer(INITIAL).init(device);
-        Self {
-            embedding: EmbeddingConfig::new(config.vocabulary, config.hidden).with_initializer(INITIAL).init(device),
-            blocks: (0..config.layers).map(|_| block()).collect(),
-            norm: norm(),
-            head: (!config.tied).then(head),
-            rotary: Rotary::new(config.context, config.head_width(), config.rope_theta, device),
-            config: config.clone(),
-        }
+        let embedding = Embedding::new(vocabulary, hidden, &INITIAL, device);
+        let blocks = (0..config.layers).map(|_| block()).collect();
+        let head = (!config.tied).then(|| linear(hidden, vocabulary));
+        Self::from_parts(config, embedding, blocks, norm(), head, Precision::F32, device)
+    }
+
+    pub(super) fn from_parts(
+        config: &LlamaConfig,
+        embedding: Embedding,
+        blocks: Vec<Block>,
+        norm: RmsNorm,
+        head: Option<Linear>,
+        precision: Precision,
+        device: &Device,
+    ) -> Self {
+        let rotary = Rotary::new(config.context, config.head_width(), config.rope_theta, device);
+        Self { embedding, blocks, norm, head, rotary, config: config.clone(), precision }
     }
 
     /// A network with the weights of a checkpoint under Hugging Face's names (`model.layers.0.self_attn.q_proj.weight`, ...).
@@ -72,7 +88,12 @@ impl LlamaNetwork {
 
     /// Where its weights are.
     pub fn device(&self) -> Device {
-        self.embedding.weight.val().device()
+        self.norm.gamma.val().device()
+    }
+
+    /// How its weights are held.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// Its sizes.
@@ -133,7 +154,7 @@ impl LlamaNetwork {
         let states = self.norm.forward(states.reshape([rows, self.config.hidden]));
         let logits = match &self.head {
             Some(head) => head.forward(states),
-            None => states.matmul(self.embedding.weight.val().transpose()),
+            None => self.embedding.logits(states),
         };
         shape[D - 1] = self.config.vocabulary;
         logits.reshape(shape)

@@ -132,7 +132,7 @@ fn a_prompt_begins_once_and_each_piece_is_tokenized_alone() {
     let expected = Tensor::cat(vec![before, given, llama.embed_ids(&encode("three")).unwrap()], 1);
     assert_eq!(llama.embed(&prompt).unwrap().into_data(), expected.into_data());
     assert_eq!(llama.embed(&[]).unwrap().dims(), [1, 1, 32]);
-    assert_eq!((llama.beginning(), llama.end(), llama.width()), (1, 2, 32));
+    assert_eq!((llama.beginning(), llama.end(), llama.width()), (Some(1), 2, 32));
 }
 
 #[test]

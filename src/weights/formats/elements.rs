@@ -1,0 +1,106 @@
+//! A tensor's elements: read, put into row-major order, and checked to be finite.
+
+use std::fs::File;
+
+use burn::tensor::{DType, TensorData};
+
+use super::read_at;
+use crate::{
+    error::{Error, Result},
+    weights::{Fault, TensorInfo},
+};
+
+/// Where a tensor's elements lie in its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::weights) struct Extent {
+    /// Byte of the first element.
+    pub(in crate::weights) start: u64,
+    /// Elements from one to the next of each axis; `None` for a row-major tensor.
+    pub(in crate::weights) strides: Option<Vec<usize>>,
+}
+
+/// Reads a tensor in its file's type, row-major; infinite values and those that are not numbers are an error.
+pub(in crate::weights) fn read(name: &str, info: &TensorInfo, extent: &Extent) -> Result<TensorData> {
+    let fail = |fault| Error::tensor(&info.file, name, fault);
+    let mut file = File::open(&info.file).map_err(|source| Error::io(&info.file, source))?;
+    let size = info.dtype.size();
+    let span = match &extent.strides {
+        None => info.bytes(),
+        Some(strides) => span(&info.shape, strides).ok_or_else(|| fail(Fault::Offsets("too many to count".into())))? * size,
+    };
+    let bytes = read_at(&mut file, &info.file, extent.start, span as u64).map_err(|error| match error {
+        Error::Checkpoint { file, fault, .. } => Error::tensor(file, name, fault),
+        other => other,
+    })?;
+    let bytes = match &extent.strides {
+        None => bytes,
+        Some(strides) => gather(&bytes, &info.shape, strides, size),
+    };
+    match first_not_finite(&bytes, info.dtype) {
+        Some(index) => Err(fail(Fault::NotFinite { index })),
+        None => TensorData::try_from_bytes_vec(bytes, info.shape.clone(), info.dtype)
+            .map_err(|error| fail(Fault::Malformed(error.to_string().into()))),
+    }
+}
+
+/// Elements from a tensor's first to its last, both counted; `None` where that overflows.
+pub(super) fn span(shape: &[usize], strides: &[usize]) -> Option<usize> {
+    if shape.contains(&0) {
+        return Some(0);
+    }
+    let reach = |(length, stride): (&usize, &usize)| (length - 1).checked_mul(*stride);
+    shape.iter().zip(strides).try_fold(1usize, |sum, axis| sum.checked_add(reach(axis)?))
+}
+
+/// Strides of a row-major tensor; `None` where it has more elements than can be counted.
+pub(super) fn row_major(shape: &[usize]) -> Option<Vec<usize>> {
+    let mut strides = vec![1; shape.len()];
+    let mut product = 1usize;
+    for (stride, length) in strides.iter_mut().zip(shape).rev() {
+        *stride = product;
+        product = product.checked_mul(*length)?;
+    }
+    Some(strides)
+}
+
+/// The elements of a strided tensor, row-major.
+fn gather(bytes: &[u8], shape: &[usize], strides: &[usize], size: usize) -> Vec<u8> {
+    let count: usize = shape.iter().product();
+    let mut gathered = Vec::with_capacity(count * size);
+    let mut position = vec![0; shape.len()];
+    let mut element = 0;
+    for _ in 0..count {
+        gathered.extend_from_slice(&bytes[element * size..][..size]);
+        for axis in (0..shape.len()).rev() {
+            position[axis] += 1;
+            element += strides[axis];
+            if position[axis] < shape[axis] {
+                break;
+            }
+            element -= strides[axis] * shape[axis];
+            position[axis] = 0;
+        }
+    }
+    gathered
+}
+
+/// Flat index of the first float that is infinite or not a number.
+pub(in crate::weights) fn first_not_finite(bytes: &[u8], dtype: DType) -> Option<usize> {
+    // A float whose exponent is all ones is not finite.
+    match dtype {
+        DType::F16 => first_masked(bytes, |bytes| u16::from_le_bytes(bytes) & 0x7c00 == 0x7c00),
+        DType::BF16 => first_masked(bytes, |bytes| u16::from_le_bytes(bytes) & 0x7f80 == 0x7f80),
+        DType::F32 => first_masked(bytes, |bytes| u32::from_le_bytes(bytes) & 0x7f80_0000 == 0x7f80_0000),
+        DType::F64 => first_masked(bytes, |bytes| u64::from_le_bytes(bytes) & 0x7ff0 << 48 == 0x7ff0 << 48),
+        _ => None,
+    }
+}
+
+fn first_masked<const N: usize>(bytes: &[u8], bad: impl Fn([u8; N]) -> bool) -> Option<usize> {
+    // A block is looked at whole, without a branch for each element, so that the compiler can use vectors.
+    const BLOCK: usize = 1024;
+    let (elements, _) = bytes.as_chunks::<N>();
+    let block = elements.chunks(BLOCK).position(|block| block.iter().fold(false, |any, element| any | bad(*element)))?;
+    let within = elements.iter().skip(block * BLOCK).position(|element| bad(*element))?;
+    Some(block * BLOCK + within)
+}
