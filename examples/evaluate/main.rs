@@ -7,7 +7,9 @@ mod journal;
 mod maps;
 mod memory;
 mod methods;
+mod observer;
 mod output;
+mod plan;
 mod run;
 
 use std::{error::Error, fs, path::Path, process::ExitCode};

@@ -1,29 +1,29 @@
 //! All cells of a run: one class, number of normal images and round at a time.
 
 use std::{
-    collections::BTreeSet,
     num::NonZeroUsize,
-    path::{Path, PathBuf},
+    sync::mpsc::{SyncSender, sync_channel},
+    thread,
     time::Instant,
 };
 
 use anomalygpt::{
     AnomalyGpt, Error, Seen,
-    data::{Dataset, Label, Loader, Photograph, Sample, Split},
-    eval::{ClassResults, Evaluator, ImageScore, Observation, Protocol, report::ImageResult},
+    data::{Dataset, Loader, Photograph, Sample},
 };
 use indicatif::{ProgressBar, ProgressStyle};
-use rayon::prelude::*;
 
 use crate::{
     Failure,
     arguments::Arguments,
-    journal::{Cell, Journal, MethodResults, Row, Times},
-    maps, memory,
+    journal::{Cell, Journal, MethodResults, Times},
+    memory,
     methods::{Inspect, Method, Models, Others, Outcome, Round},
+    observer::{Looked, Observer},
+    plan::{Planned, plan},
 };
 
-/// Threads that decode, and photographs that each holds ready.
+/// Threads that decode, and photographs that each holds ready, before the model and behind it.
 const DECODERS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 const AHEAD: usize = 2;
 
@@ -47,57 +47,10 @@ pub(crate) fn run(arguments: &Arguments, dataset: &Dataset, models: &Models, jou
     Ok(())
 }
 
-/// What one cell needs.
-#[derive(Debug)]
-struct Planned<'a> {
-    class: &'a str,
-    shots: usize,
-    round: usize,
-    normals: Vec<&'a Sample>,
-    /// Normal images to learn from that were not drawn.
-    others: Vec<&'a Sample>,
-    test: Vec<&'a Sample>,
-}
-
-/// All cells, with their draws: what can't be drawn is found before the first image.
-fn plan<'a>(arguments: &Arguments, dataset: &'a Dataset) -> Result<Vec<Planned<'a>>, Failure> {
-    let draw = arguments.draw()?;
-    let mut plan = Vec::new();
-    for class in dataset.classes() {
-        let (normals, test) = (dataset.normals(class), limited(dataset.of(class, Split::Test), arguments.limit));
-        if test.is_empty() {
-            continue;
-        }
-        for &shots in &arguments.shots.iter().copied().collect::<BTreeSet<_>>() {
-            for round in 0..if shots == 0 { 1 } else { arguments.rounds as usize } {
-                let chosen = if shots == 0 { Vec::new() } else { draw.choose(&normals, shots, round)? };
-                let others = normals.iter().copied().filter(|sample| !chosen.iter().any(|other| other.name == sample.name)).collect();
-                plan.push(Planned { class, shots, round, normals: chosen, others, test: test.clone() });
-            }
-        }
-    }
-    if plan.is_empty() {
-        return Err(Failure::Other("the data set has no test images".into()));
-    }
-    Ok(plan)
-}
-
-/// At most `limit` of the samples, spread evenly over them.
-fn limited(samples: Vec<&Sample>, limit: Option<u32>) -> Vec<&Sample> {
-    match limit.map(|limit| limit as usize) {
-        Some(limit) if limit < samples.len() => {
-            (0..limit).filter_map(|index| samples.get(index * samples.len() / limit).copied()).collect()
-        }
-        _ => samples,
-    }
-}
-
 /// A method at work.
 struct Running {
     method: Method,
     inspector: Box<dyn Inspect>,
-    /// One a protocol.
-    evaluators: Vec<Evaluator>,
     results: MethodResults,
 }
 
@@ -112,47 +65,44 @@ fn evaluate(
     let mut times = Times::default();
     let description = arguments.description(planned.class);
     let others = Unseen { model: &models.whole, samples: &planned.others };
-    let round = round(planned, models, description.as_deref(), arguments.seed, &others)?;
-    let mut running = fit(arguments, planned, models, &round)?;
+    let mut running = fit(arguments, planned, models, &round(planned, models, description.as_deref(), arguments.seed, &others)?)?;
     times.methods += running.iter().map(|running| running.results.fit_seconds).sum::<f64>();
-    let (mut failed, mut masks_resized) = (0, 0);
-    let test: Vec<Sample> = planned.test.iter().map(|&sample| sample.clone()).collect();
-    for (index, (sample, read)) in Loader::new(test, DECODERS, AHEAD).enumerate() {
-        let looked = read.and_then(|photograph| {
-            let seen = timed(&mut times.encoder, || models.whole.see(&photograph.image))?;
-            let outcomes = inspect(&mut running, &seen, index == 0, &mut times)?;
-            Ok((photograph, outcomes))
-        });
-        let rows = match looked {
-            Ok((photograph, outcomes)) => {
-                masks_resized += usize::from(photograph.mask_resized);
-                observe(&mut running, &sample, &photograph, &outcomes)?;
-                rows(arguments.maps.as_deref(), &arguments.data, planned, &running, &sample, outcomes)?
-            }
-            Err(error) if arguments.strict => return Err(Failure::Other(format!("{}: {}", sample.name, crate::chain(&error)))),
-            Err(error) => {
-                failed += 1;
-                let error = crate::chain(&error);
-                bar.suspend(|| eprintln!("warning: {}: {error}", sample.name));
-                vec![Row { error: Some(error), ..row(planned, &sample, &arguments.data) }]
-            }
-        };
-        journal.rows(&rows)?;
-        bar.inc(1);
-    }
-    let methods = running.into_iter().map(|running| finish(running, planned.class)).collect::<Result<Vec<_>, Failure>>()?;
+    let methods: Vec<Method> = running.iter().map(|running| running.method).collect();
+    let observer = Observer::new(arguments, planned, &methods, journal, bar)?;
+    let seen = thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(AHEAD);
+        let observing = scope.spawn(move || observer.observe(receiver));
+        look(planned, models, &mut running, &mut times, sender);
+        observing.join().map_err(|_| Failure::Other("the thread that measures panicked".into()))?
+    })?;
+    let methods =
+        running.into_iter().zip(seen.protocols).map(|(running, protocols)| MethodResults { protocols, ..running.results }).collect();
     times.total = start.elapsed().as_secs_f64();
     Ok(Cell {
         class: planned.class.into(),
         shots: planned.shots,
         round: planned.round,
         normals: planned.normals.iter().map(|sample| sample.name.clone()).collect(),
-        images: planned.test.len() - failed,
-        failed,
-        masks_resized,
+        images: planned.test.len() - seen.failed,
+        failed: seen.failed,
+        masks_resized: seen.masks_resized,
         times,
         methods,
     })
+}
+
+/// Looks at all images; what was found goes to the observer, until it listens no more.
+fn look(planned: &Planned<'_>, models: &Models, running: &mut [Running], times: &mut Times, observer: SyncSender<Looked>) {
+    let test: Vec<Sample> = planned.test.iter().map(|&sample| sample.clone()).collect();
+    for (index, (sample, read)) in Loader::new(test, DECODERS, AHEAD).enumerate() {
+        let found = read.and_then(|photograph| {
+            let seen = timed(&mut times.encoder, || models.whole.see(&photograph.image))?;
+            Ok((photograph, inspect(running, &seen, index == 0, times)?))
+        });
+        if observer.send(Looked { sample, found }).is_err() {
+            return;
+        }
+    }
 }
 
 /// Reads and encodes the normal images.
@@ -169,27 +119,16 @@ fn round<'a>(
 }
 
 fn fit(arguments: &Arguments, planned: &Planned<'_>, models: &Models, round: &Round<'_>) -> Result<Vec<Running>, Failure> {
-    let protocols = arguments.protocols()?;
     let each = |method: Method| {
         memory::reset_peak();
         let start = Instant::now();
         let inspector = models.fit(method, round)?;
         let fit_seconds = start.elapsed().as_secs_f64();
-        let evaluators = protocols.iter().map(|protocol| Evaluator::new(&for_method(protocol, method))).collect();
         let results =
             MethodResults { method: method.name().into(), protocols: Vec::new(), fit_seconds, seconds: 0.0, peak_bytes: memory::peak() };
-        Ok(Running { method, inspector, evaluators, results })
+        Ok(Running { method, inspector, results })
     };
     arguments.methods().into_iter().filter(|method| method.takes(planned.shots)).map(each).collect()
-}
-
-/// The protocol, but for methods without a map, whose score is their own.
-fn for_method(protocol: &Protocol, method: Method) -> Protocol {
-    let mut protocol = protocol.clone();
-    if !method.has_map() {
-        protocol.image_score = ImageScore::Model;
-    }
-    protocol
 }
 
 fn inspect(running: &mut [Running], seen: &Seen, first: bool, times: &mut Times) -> anomalygpt::Result<Vec<Outcome>> {
@@ -211,79 +150,6 @@ fn inspect(running: &mut [Running], seen: &Seen, first: bool, times: &mut Times)
         Ok(outcome)
     };
     running.iter_mut().map(each).collect()
-}
-
-fn observe(running: &mut [Running], sample: &Sample, photograph: &Photograph, outcomes: &[Outcome]) -> Result<(), Failure> {
-    let pairs =
-        running.iter_mut().zip(outcomes).flat_map(|(running, outcome)| running.evaluators.iter_mut().map(move |each| (each, outcome)));
-    let pairs: Vec<_> = pairs.collect();
-    pairs.into_par_iter().try_for_each(|(evaluator, outcome)| {
-        let mut observation = Observation::new(&sample.class, sample.label == Label::Anomalous, outcome.score);
-        observation.map = outcome.map.as_ref();
-        observation.mask = photograph.mask.as_ref();
-        observation.verdict = outcome.verdict;
-        observation.regions = outcome.regions.as_deref();
-        evaluator.add(&observation)
-    })?;
-    Ok(())
-}
-
-fn rows(
-    folder: Option<&Path>,
-    root: &Path,
-    planned: &Planned<'_>,
-    running: &[Running],
-    sample: &Sample,
-    outcomes: Vec<Outcome>,
-) -> Result<Vec<Row>, Failure> {
-    let each = |(running, outcome): (&Running, Outcome)| {
-        let map = match (folder, &outcome.map) {
-            (Some(folder), Some(map)) => {
-                let place = format!("{}/{}-{}", running.method.slug(), planned.shots, planned.round);
-                Some(maps::write(&folder.join(place), &sample.name, map)?)
-            }
-            _ => None,
-        };
-        Ok(Row {
-            method: running.method.name().into(),
-            map,
-            image: ImageResult {
-                score: outcome.score,
-                verdict: outcome.verdict,
-                probability: outcome.probability,
-                answer: outcome.answer,
-                ..image(sample, root)
-            },
-            ..row(planned, sample, root)
-        })
-    };
-    running.iter().zip(outcomes).map(each).collect()
-}
-
-fn row(planned: &Planned<'_>, sample: &Sample, root: &Path) -> Row {
-    Row { kind: sample.kind.clone(), shots: planned.shots, round: planned.round, image: image(sample, root), ..Row::default() }
-}
-
-/// What is true of an image.
-fn image(sample: &Sample, root: &Path) -> ImageResult {
-    let relative = |path: &PathBuf| path.strip_prefix(root).unwrap_or(path).display().to_string();
-    ImageResult {
-        file: sample.name.clone(),
-        class: sample.class.clone(),
-        anomalous: sample.label == Label::Anomalous,
-        mask: sample.masks.first().map(relative),
-        ..ImageResult::default()
-    }
-}
-
-fn finish(running: Running, class: &str) -> Result<MethodResults, Failure> {
-    let Running { method, evaluators, mut results, .. } = running;
-    for evaluator in evaluators {
-        let of_class: Option<ClassResults> = evaluator.finish()?.classes.into_iter().next();
-        let nothing = || Failure::Other(format!("no image of class {class} could be evaluated by {}", method.name()));
-        results.protocols.push(of_class.ok_or_else(nothing)?);
-    }
-    Ok(results)
 }
 
 fn timed<T>(seconds: &mut f64, work: impl FnOnce() -> T) -> T {
