@@ -2,8 +2,6 @@
 //!
 //! Blocks are those of GGUF (`Q8_0`, `Q4_0`). Values that come from such a block make the same block again.
 
-use std::array;
-
 use half::{f16, slice::HalfFloatSliceExt};
 use pulp::Simd;
 
