@@ -203,6 +203,8 @@ fn inverse(scale: f32) -> f32 {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::array;
+
     use proptest::prelude::*;
 
     use super::*;
