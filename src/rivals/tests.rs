@@ -68,7 +68,7 @@ fn a_far_patch_is_the_peak_and_raises_the_score() {
             let (normal, bad) = (localize(&normals[0]), localize(&damaged(&normals[0], 20)));
             assert_eq!(bad.raw.dims(), [1, 1, GRID[0], GRID[1]], "{name}");
             let (scores, raw) = ([normal.score, bad.score].map(|score| numbers(score).unwrap()[0]), numbers(bad.raw).unwrap());
-            assert!(scores[1] > scores[0] + 0.05, "{name} {scores:?}");
+            assert!(scores[1] > scores[0] + 0.02, "{name} {scores:?}");
             assert_eq!(peak(&raw), 20, "{name}");
             let map = numbers(bad.map).unwrap();
             assert!(map.iter().zip(&raw).all(|(map, raw)| (map - raw / (1.0 + raw)).abs() < 1e-6 && (0.0..1.0).contains(map)), "{name}");

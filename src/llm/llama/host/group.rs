@@ -274,11 +274,11 @@ mod tests {
     #[test]
     fn blocks_are_gguf_s() {
         // -8 * 0.5 is the value farthest from 0, and the scale's sign is chosen by it.
-        let mut values: [f32; GROUP] = array::from_fn(|i| (i as f32 / 4.0).min(3.5) - 2.0);
+        let mut values: [f32; GROUP] = array::from_fn(|i| ((i / 2) as f32 / 2.0).min(5.5) - 2.0);
         values[17] = -4.0;
         let Q4 { scale, pairs } = pack::<Q4>(&values).unwrap();
         assert_eq!(scale.to_f32(), 0.5);
-        assert_eq!((pairs[0], pairs[1]), (4 | 11 << 4, 5));
+        assert_eq!((pairs[0], pairs[1]), (4 | 12 << 4, 4));
         let Q8 { scale, bytes } = pack::<Q8>(&array::from_fn(|i| if i == 3 { -254.0 } else { i as f32 })).unwrap();
         assert_eq!((scale.to_f32(), bytes[3], bytes[4], bytes[31]), (2.0, -127, 2, 16));
     }
