@@ -92,7 +92,8 @@ fn found_text(found: &Found) -> String {
         }
     }
     let tensors = found.checkpoint.tensors().len();
-    let _ = writeln!(text, "    {tensors} tensors, {}; {}", size(found.bytes()), sizes.join(", "));
+    let facts = [vec![format!("{tensors} tensors"), size(found.bytes())], sizes].concat();
+    let _ = writeln!(text, "    {}", facts.join(", "));
     if let Some(pieces) = found.pieces {
         let _ = writeln!(text, "    tokenizer of {pieces} pieces");
     }

@@ -3,7 +3,7 @@
 //! A [`TensorSource`] lists its tensors without reading them. [`Checkpoint`] is the one for files and folders; a source may also
 //! compute what it gives, as those of [`merge`] do. [`StateDict`] holds a small model's tensors in memory.
 //!
-//! What is wrong with a file is an [`Error::Checkpoint`](crate::Error::Checkpoint) with the file, the tensor and a [`Fault`].
+//! What is wrong with a file is an [`Error::Checkpoint`] with the file, the tensor and a [`Fault`].
 
 mod checkpoint;
 mod export;

@@ -2,7 +2,8 @@
 
 use std::fs::File;
 
-use burn::tensor::{DType, TensorData};
+use burn::tensor::{Bytes, DType, TensorData};
+use bytemuck::Pod;
 
 use super::read_at;
 use crate::{
@@ -22,25 +23,32 @@ pub(in crate::weights) struct Extent {
 /// Reads a tensor in its file's type, row-major; infinite values and those that are not numbers are an error.
 pub(in crate::weights) fn read(name: &str, info: &TensorInfo, extent: &Extent) -> Result<TensorData> {
     let fail = |fault| Error::tensor(&info.file, name, fault);
-    let mut file = File::open(&info.file).map_err(|source| Error::io(&info.file, source))?;
-    let size = info.dtype.size();
-    let span = match &extent.strides {
-        None => info.bytes(),
-        Some(strides) => span(&info.shape, strides).ok_or_else(|| fail(Fault::Offsets("too many to count".into())))? * size,
+    // `Bytes` of a vector of bytes are copied to be aligned; those of wider elements are not.
+    let bytes = match info.dtype.size() {
+        1 => elements::<u8>(info, extent),
+        2 => elements::<u16>(info, extent),
+        4 => elements::<u32>(info, extent),
+        8 => elements::<u64>(info, extent),
+        _ => Err(fail(Fault::DType(format!("{:?}", info.dtype)))),
     };
-    let bytes = read_at(&mut file, &info.file, extent.start, span as u64).map_err(|error| match error {
+    let bytes = bytes.map_err(|error| match error {
         Error::Checkpoint { file, fault, .. } => Error::tensor(file, name, fault),
         other => other,
     })?;
-    let bytes = match &extent.strides {
-        None => bytes,
-        Some(strides) => gather(&bytes, &info.shape, strides, size),
-    };
     match first_not_finite(&bytes, info.dtype) {
         Some(index) => Err(fail(Fault::NotFinite { index })),
-        None => TensorData::try_from_bytes_vec(bytes, info.shape.clone(), info.dtype)
+        None => TensorData::try_from_bytes(bytes, info.shape.clone(), info.dtype)
             .map_err(|error| fail(Fault::Malformed(error.to_string().into()))),
     }
+}
+
+fn elements<E: Pod + Send + Sync>(info: &TensorInfo, extent: &Extent) -> Result<Bytes> {
+    let mut file = File::open(&info.file).map_err(|source| Error::io(&info.file, source))?;
+    let mut read = |count: usize| read_at::<E>(&mut file, &info.file, extent.start, count as u64);
+    Ok(Bytes::from_elems(match &extent.strides {
+        None => read(info.elements())?,
+        Some(strides) => gather(&read(span(&info.shape, strides).unwrap_or(usize::MAX))?, &info.shape, strides),
+    }))
 }
 
 /// Elements from a tensor's first to its last, both counted; `None` where that overflows.
@@ -64,13 +72,13 @@ pub(super) fn row_major(shape: &[usize]) -> Option<Vec<usize>> {
 }
 
 /// The elements of a strided tensor, row-major.
-fn gather(bytes: &[u8], shape: &[usize], strides: &[usize], size: usize) -> Vec<u8> {
+fn gather<E: Copy>(elements: &[E], shape: &[usize], strides: &[usize]) -> Vec<E> {
     let count: usize = shape.iter().product();
-    let mut gathered = Vec::with_capacity(count * size);
+    let mut gathered = Vec::with_capacity(count);
     let mut position = vec![0; shape.len()];
     let mut element = 0;
     for _ in 0..count {
-        gathered.extend_from_slice(&bytes[element * size..][..size]);
+        gathered.push(elements[element]);
         for axis in (0..shape.len()).rev() {
             position[axis] += 1;
             element += strides[axis];

@@ -14,6 +14,7 @@ use std::{
     path::Path,
 };
 
+use bytemuck::{Pod, cast_slice_mut};
 use serde::{Deserialize, Deserializer, de};
 
 pub(super) use elements::{Extent, first_not_finite, read};
@@ -82,18 +83,18 @@ pub(super) fn read_part(path: &Path, start: u64, count: u64) -> Result<Vec<u8>> 
 }
 
 /// Reads a part of a file; what is promised beyond its end is an error and not an allocation.
-fn read_at(file: &mut File, path: &Path, start: u64, count: u64) -> Result<Vec<u8>> {
+fn read_at<E: Pod>(file: &mut File, path: &Path, start: u64, count: u64) -> Result<Vec<E>> {
     let io = |source| Error::io(path, source);
     let found = file.metadata().map_err(io)?.len();
-    let fits = start.checked_add(count).is_some_and(|end| end <= found);
-    let (true, Ok(count)) = (fits, usize::try_from(count)) else {
-        let missing = format!("what should be {count} bytes from {start} on").into();
+    let end = count.checked_mul(size_of::<E>() as u64).and_then(|bytes| bytes.checked_add(start));
+    let (true, Ok(count)) = (end.is_some_and(|end| end <= found), usize::try_from(count)) else {
+        let missing = format!("what should be {count} times {} bytes from {start} on", size_of::<E>()).into();
         return Err(Error::checkpoint(path, Fault::Truncated { found, missing }));
     };
-    let mut bytes = vec![0; count];
+    let mut elements = vec![E::zeroed(); count];
     file.seek(SeekFrom::Start(start)).map_err(io)?;
-    file.read_exact(&mut bytes).map_err(io)?;
-    Ok(bytes)
+    file.read_exact(cast_slice_mut(&mut elements)).map_err(io)?;
+    Ok(elements)
 }
 
 /// The pairs of a JSON object in their order; a map would drop all but one of equal names.
