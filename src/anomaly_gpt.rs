@@ -2,6 +2,7 @@
 
 mod builder;
 mod normals;
+mod seen;
 mod trace;
 
 use std::{
@@ -11,14 +12,14 @@ use std::{
 };
 
 use burn::tensor::{Device, Tensor};
-use image::DynamicImage;
+use image::{DynamicImage, RgbImage};
 
 use crate::{
     compat::{Behaviour, PromptMap},
     decoder::{Decoder, Localization, MemoryBank, PatchTextDecoder, Reference, TextPair, mean_direction},
     encoder::{EfficientNetEncoder, Encoder, ImageFeatures},
     error::{Error, Result},
-    inspection::{AnomalyMap, Detection, Inspection, regions},
+    inspection::{Detection, Inspection},
     llm::{Llama, Llm, Segment},
     preprocess::{self, Covered, Preprocess},
     prompt_learner::{ConvPromptLearner, PromptLearner},
@@ -30,10 +31,8 @@ use crate::{
 };
 
 pub use builder::AnomalyGptBuilder;
+pub use seen::Seen;
 pub use trace::Trace;
-
-/// The map that users get is made so that this parts normal from anomalous.
-const BORDER: f32 = 0.5;
 
 /// Text pairs that are kept; more objects than these in one program is rare, and encoding again is cheap.
 const CACHED_TEXT_PAIRS: usize = 256;
@@ -100,16 +99,30 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         question: &str,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Inspection> {
+        self.answer(&self.see(image)?, description, history, question, on_text)
+    }
+
+    /// [`inspect`](Self::inspect) for an image that was encoded before.
+    ///
+    /// # Errors
+    /// As [`inspect`](Self::inspect).
+    pub fn inspect_seen(&self, seen: &Seen, description: Option<&str>) -> Result<Inspection> {
+        self.answer(seen, description, &[], dialogue::QUESTION, &mut |_| ControlFlow::Continue(()))
+    }
+
+    fn answer(
+        &self,
+        seen: &Seen,
+        description: Option<&str>,
+        history: &[Exchange],
+        question: &str,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<Inspection> {
         let description = checked_description(description)?;
         let question = text::checked("question", question)?.unwrap_or(dialogue::QUESTION);
-        let seen = self.see(image, self.encoder.preprocess())?;
-        let located = self.locate(image, &seen, description, question)?;
-        let map = match self.behaviour.prompt_map {
-            PromptMap::Calibrated => located.localization.map.clone(),
-            PromptMap::Raw => located.localization.raw.clone(),
-        };
-        let prompt = self.prompt_learner.prompt(&seen.features, map)?;
-        let detection = detection(located, image)?;
+        let localization = self.locate(seen, description, question)?;
+        let prompt = self.prompt_learner.prompt(&seen.features, self.prompt_map(&localization)?)?;
+        let detection = seen.detection(localization, self.normals.is_some())?;
         let probability = self.probability(&dialogue::segments(&prompt, description, dialogue::QUESTION, &[]))?;
         let said = dialogue::segments(&prompt, description, question, history);
         let answer = self.llm.generate(&said, &self.behaviour.generate, on_text)?;
@@ -121,9 +134,15 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     /// # Errors
     /// As [`inspect`](Self::inspect).
     pub fn detect(&self, image: &DynamicImage, description: Option<&str>) -> Result<Detection> {
-        let description = checked_description(description)?;
-        let seen = self.see(image, self.encoder.preprocess())?;
-        detection(self.locate(image, &seen, description, dialogue::QUESTION)?, image)
+        self.detect_seen(&self.see(image)?, description)
+    }
+
+    /// [`detect`](Self::detect) for an image that was encoded before.
+    ///
+    /// # Errors
+    /// As [`inspect`](Self::inspect).
+    pub fn detect_seen(&self, seen: &Seen, description: Option<&str>) -> Result<Detection> {
+        seen.detection(self.localize(seen, description)?, self.normals.is_some())
     }
 
     /// The memory bank, where the model compares with normal images.
@@ -154,12 +173,24 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         &self.behaviour
     }
 
-    fn see(&self, image: &DynamicImage, preprocess: Preprocess) -> Result<Seen> {
+    /// The first stage alone: encodes an image, to look at it several times, or by other means too.
+    ///
+    /// # Errors
+    /// An image too small to inspect, or what the encoder reports.
+    pub fn see(&self, image: &DynamicImage) -> Result<Seen> {
         let rgb = preprocess::to_rgb(image);
         let (width, height) = rgb.dimensions();
-        let covered = preprocess.fit.covered(preprocess.size, width, height);
-        let images = preprocess.to_tensor(&[preprocess.resize(&rgb)?], &self.device)?;
-        Ok(Seen { features: self.encoder.encode_images(images)?, covered })
+        let (preprocess, comparison) = (self.encoder.preprocess(), self.comparison());
+        let (features, covered) = self.fitted(&rgb, &preprocess)?;
+        let compared = (comparison != preprocess).then(|| self.fitted(&rgb, &comparison)).transpose()?;
+        Ok(Seen { features, covered, width, height, compared })
+    }
+
+    /// An image's features, and the part of it that they are about.
+    fn fitted(&self, image: &RgbImage, preprocess: &Preprocess) -> Result<(ImageFeatures, Covered)> {
+        let (width, height) = image.dimensions();
+        let pixels = preprocess.to_tensor(&[preprocess.resize(image)?], &self.device)?;
+        Ok((self.encoder.encode_images(pixels)?, preprocess.fit.covered(preprocess.size, width, height)))
     }
 
     /// How photographs are fitted where they are compared with normal ones.
@@ -168,17 +199,32 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         Preprocess { fit: self.behaviour.comparison_fit.unwrap_or(preprocess.fit), ..preprocess }
     }
 
-    /// Localizes in an image that was seen, which is fitted and seen again where it is compared in another way.
-    fn locate(&self, image: &DynamicImage, seen: &Seen, description: Option<&str>, question: &str) -> Result<Located> {
-        let Some(bank) = &self.normals else {
-            let pair = self.text_pair(&self.behaviour.class.object(description, question))?;
-            return Ok(Located { localization: self.decoder.localize(&seen.features, Reference::Text(&pair))?, covered: seen.covered });
-        };
-        let comparison = self.comparison();
-        let again = (comparison != self.encoder.preprocess()).then(|| self.see(image, comparison)).transpose()?;
-        let Seen { features, covered } = again.as_ref().unwrap_or(seen);
-        let pair = self.text_pair(descriptions::UNKNOWN)?;
-        Ok(Located { localization: self.decoder.localize(features, Reference::NormalsAndText(bank, &pair))?, covered: *covered })
+    /// The second stage alone: where the decoder sees an anomaly in what the encoder was shown.
+    ///
+    /// # Errors
+    /// As [`inspect`](Self::inspect).
+    pub fn localize(&self, seen: &Seen, description: Option<&str>) -> Result<Localization> {
+        self.locate(seen, checked_description(description)?, dialogue::QUESTION)
+    }
+
+    fn locate(&self, seen: &Seen, description: Option<&str>, question: &str) -> Result<Localization> {
+        match &self.normals {
+            Some(bank) => {
+                let pair = self.text_pair(descriptions::UNKNOWN)?;
+                self.decoder.localize(seen.compared().0, Reference::NormalsAndText(bank, &pair))
+            }
+            None => {
+                let pair = self.text_pair(&self.behaviour.class.object(description, question))?;
+                self.decoder.localize(&seen.features, Reference::Text(&pair))
+            }
+        }
+    }
+
+    fn prompt_map(&self, localization: &Localization) -> Result<Tensor<4>> {
+        match self.behaviour.prompt_map {
+            PromptMap::Calibrated => localization.bordered(),
+            PromptMap::Raw => Ok(localization.raw.clone()),
+        }
     }
 
     fn text_pair(&self, object: &str) -> Result<TextPair> {
@@ -210,52 +256,6 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     }
 }
 
-/// An image after the first stage.
-struct Seen {
-    features: ImageFeatures,
-    covered: Covered,
-}
-
-/// An image after the second stage.
-struct Located {
-    localization: Localization,
-    covered: Covered,
-}
-
-fn detection(located: Located, image: &DynamicImage) -> Result<Detection> {
-    let Located { localization, covered } = located;
-    let raw = host_map(localization.raw)?;
-    let map = bordered(host_map(localization.map)?, localization.threshold)?.place_into(covered, image.width(), image.height())?;
-    let score = localization
-        .score
-        .into_data()
-        .convert::<f32>()
-        .try_to_vec::<f32>()
-        .map_err(|error| Error::component("decoder", error.to_string()))?;
-    let score = score.first().copied().ok_or_else(|| Error::component("decoder", "gave no score"))?;
-    let regions = regions(&map, BORDER);
-    Ok(Detection::new(score, map, raw, regions))
-}
-
 fn checked_description(description: Option<&str>) -> Result<Option<&str>> {
     description.map_or(Ok(None), |description| text::checked("description", description))
-}
-
-/// A map in `[0, 1]` by the power that brings `threshold` to the border.
-fn bordered(map: AnomalyMap, threshold: f32) -> Result<AnomalyMap> {
-    if threshold == BORDER {
-        return Ok(map);
-    }
-    if !(threshold > 0.0 && threshold < 1.0) {
-        return Err(Error::component("decoder", format!("gave a threshold of {threshold}, which is not between 0 and 1")));
-    }
-    let power = BORDER.ln() / threshold.ln();
-    let (width, height) = (map.width(), map.height());
-    AnomalyMap::new(width, height, map.into_values().into_iter().map(|value| value.clamp(0.0, 1.0).powf(power)).collect())
-}
-
-fn host_map(map: Tensor<4>) -> Result<AnomalyMap> {
-    let [_, _, height, width] = map.dims();
-    let values = map.into_data().convert::<f32>().try_to_vec::<f32>().map_err(|error| Error::component("decoder", error.to_string()))?;
-    AnomalyMap::new(width as u32, height as u32, values)
 }

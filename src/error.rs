@@ -48,6 +48,14 @@ pub enum Error {
         /// Which limit it breaks.
         reason: Cow<'static, str>,
     },
+    /// A dataset's folders or lists are not as its layout says.
+    #[error("the dataset at {}: {reason}", path.display())]
+    Dataset {
+        /// The folder or the list.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        reason: Cow<'static, str>,
+    },
     /// A weight file can't be read at all.
     #[error("cannot read weights from {origin}: {source}")]
     Weights {
@@ -78,6 +86,15 @@ pub enum Error {
         unused: Vec<String>,
         /// Tensors whose shape or type differs, with both.
         misfits: Vec<String>,
+    },
+    /// A file does not hold the results of an evaluation.
+    #[error("cannot read results from {}: {source}", path.display())]
+    Results {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        #[source]
+        source: BoxError,
     },
     /// Files of different models were given for one.
     #[error("{0}")]
@@ -158,6 +175,11 @@ impl Error {
 
     pub(crate) fn io(path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::Io { path: path.into(), source }
+    }
+
+    #[cfg(feature = "eval")]
+    pub(crate) fn dataset(path: impl Into<PathBuf>, reason: impl Into<Cow<'static, str>>) -> Self {
+        Self::Dataset { path: path.into(), reason: reason.into() }
     }
 
     /// An image in memory whose size can't be inspected.

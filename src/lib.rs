@@ -46,14 +46,19 @@
 //! | `mini` (default) | the embedded model, [`AnomalyGpt::mini`] |
 //! | `train` | simulated anomalies, losses and the trainer |
 //! | `serde` | `Serialize` for results |
+//! | `eval` | datasets, metrics, protocols, the report, and the methods to compare with |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod anomaly_gpt;
 mod compat;
+#[cfg(feature = "eval")]
+pub mod data;
 pub mod decoder;
 mod device;
 pub mod encoder;
 mod error;
+#[cfg(feature = "eval")]
+pub mod eval;
 mod inspection;
 pub mod llm;
 mod place;
@@ -62,6 +67,8 @@ pub mod preprocess;
 pub mod pretrained;
 pub mod prompt_learner;
 pub mod published;
+#[cfg(feature = "eval")]
+pub mod rivals;
 #[cfg(feature = "train")]
 pub mod simulate;
 pub mod text;
@@ -69,7 +76,7 @@ pub mod text;
 pub mod train;
 pub mod weights;
 
-pub use anomaly_gpt::{AnomalyGpt, AnomalyGptBuilder, Trace};
+pub use anomaly_gpt::{AnomalyGpt, AnomalyGptBuilder, Seen, Trace};
 pub use compat::{Behaviour, ClassRule, Compat, PromptMap, Views};
 pub use device::default_device;
 pub use error::{Error, Result};

@@ -1,48 +1,53 @@
 //! Batches: which images, which names, which questions. A batch is a function of the seed and its index.
 
-use std::error::Error;
+use std::ops::Range;
 
 use anomalygpt::{
+    Place,
+    encoder::ImageFeatures,
     text::{
         Tokenizer,
         dialogue::{self, Role, Supervised, Turn},
     },
     train::{
-        Batch,
+        Answers, Batch, Pixels,
         dialogue_data::{self, Facts, Kind},
     },
 };
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    pool::{self, Item, Pool},
+    maps::{Maps, View},
+    pool::{self, Pool},
+    symmetry::Symmetry,
     vocabulary,
 };
 
-/// Images a batch, and product lines among them.
+/// Images a batch of the decoder's, and product lines among them.
 const IMAGES: usize = 16;
 const LINES: usize = 4;
+/// Images a batch of the language model's.
+const TALKS: usize = 16;
 /// How often an image is called by another name in the text pair, so that "damaged" matters more than what is damaged.
 const OTHER_NAME: f64 = 0.3;
 /// How often the presence of an anomaly is asked for in the words that `inspect` uses.
 const STANDARD: f64 = 0.6;
 /// How often the question is whether there is an anomaly.
 const PRESENCE: f64 = 0.6;
-/// Marks generators that draw batches.
-const PURPOSE: u64 = 2;
+/// Most that is added to an embedding's values, in their standard deviations: the map, not the product, tells what is wrong.
+const EMBEDDING_NOISE: f32 = 1.0;
+/// How often a map is shifted, and by how much: what a map means must hold for any product, not only for those that are drawn.
+const SHIFTED: f64 = 0.6;
+const SHIFTS: Range<f32> = -4.0..4.0;
+/// Mark generators that draw batches.
+const PIXELS: u64 = 2;
+const ANSWERS: u64 = 5;
 
-/// The batch of a number; odd ones give the prompt learner the memory bank's map, even ones the decoder's own.
-pub fn batch(
-    pool: &Pool,
-    images_per_line: usize,
-    number: usize,
-    tokenizer: &Tokenizer,
-    device: &Device,
-    seed: u64,
-) -> Result<Batch, Box<dyn Error>> {
-    let mut rng = pool::rng(seed, PURPOSE, number as u64);
+/// The decoder's batch of a number.
+pub fn pixels(pool: &Pool, images_per_line: usize, number: usize, device: &Device, seed: u64) -> Batch {
+    let mut rng = pool::rng(seed, PIXELS, number as u64);
     let lines = pool.items.len() / images_per_line;
     let (mut indices, mut objects, mut object_of) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..LINES {
@@ -53,16 +58,40 @@ pub fn batch(
             object_of.push(objects.len() - 1);
         }
     }
-    let dialogues = indices.iter().map(|&index| talk(&pool.items[index], tokenizer, &mut rng)).collect::<Result<_, _>>()?;
-    let map = (number % 2 == 1).then(|| pool.maps(&indices, device));
+    let symmetries: Vec<Symmetry> = indices.iter().map(|_| Symmetry::any(&mut rng)).collect();
+    Batch {
+        features: pool.features(&indices, &symmetries, device),
+        pixels: Some(Pixels { masks: pool.masks(&indices, &symmetries, device), objects, object_of }),
+        map: None,
+        answers: None,
+    }
+}
+
+/// The language model's batch of a number.
+pub fn answers(maps: &Maps, number: usize, tokenizer: &Tokenizer, device: &Device, seed: u64) -> anomalygpt::Result<Batch> {
+    let mut rng = pool::rng(seed, ANSWERS, number as u64);
+    let view = |_| View {
+        index: rng.random_range(0..maps.items.len()),
+        normals: rng.random(),
+        symmetry: Symmetry::any(&mut rng),
+        shift: rng.random_bool(SHIFTED).then(|| rng.random_range(SHIFTS)),
+    };
+    let views: Vec<View> = (0..TALKS).map(view).collect();
+    let (mut dialogues, mut holds, mut seen) = (Vec::new(), Vec::new(), Vec::new());
+    for view in &views {
+        let (map, places) = maps.seen(view)?;
+        seen.extend(map);
+        holds.extend(Place::ALL.map(|place| f32::from(u8::from(places.contains(&place)))));
+        dialogues.push(talk(&Facts { object: maps.items[view.index].object, places: &places }, tokenizer, &mut rng)?);
+    }
+    let embedding = maps.embeddings(&views, device);
+    let noise = (0..embedding.shape().num_elements()).map(|_| rng.random_range(-EMBEDDING_NOISE..EMBEDDING_NOISE)).collect::<Vec<f32>>();
+    let noise = Tensor::from_data(TensorData::new(noise, embedding.shape()), device) * embedding.clone().var(1).sqrt();
     Ok(Batch {
-        features: pool.features(&indices, device),
-        masks: pool.masks(&indices, device),
-        objects,
-        object_of,
-        map,
-        places: pool.places(&indices, device),
-        dialogues,
+        features: ImageFeatures { patch_tokens: Vec::new(), grid: [0; 2], embedding: embedding + noise },
+        pixels: None,
+        map: Some(maps.tensor(seen, device)),
+        answers: Some(Answers { places: Tensor::from_data(TensorData::new(holds, [TALKS, Place::ALL.len()]), device), dialogues }),
     })
 }
 
@@ -74,9 +103,8 @@ fn name(pool: &Pool, item: usize, rng: &mut ChaCha8Rng) -> String {
 }
 
 /// One question and its answer about an image.
-fn talk(item: &Item, tokenizer: &Tokenizer, rng: &mut ChaCha8Rng) -> anomalygpt::Result<Supervised> {
-    let facts = Facts { object: item.object, places: &item.places };
-    let (question, answer) = said(&facts, rng);
+fn talk(facts: &Facts<'_>, tokenizer: &Tokenizer, rng: &mut ChaCha8Rng) -> anomalygpt::Result<Supervised> {
+    let (question, answer) = said(facts, rng);
     let turns = [(Role::Human, question), (Role::Assistant, answer)].map(|(role, text)| Turn { role, text });
     dialogue::supervised(&turns, tokenizer)
 }

@@ -8,14 +8,21 @@ mod draw;
 mod evaluate;
 mod images;
 mod lines;
+mod maps;
 mod photographs;
 mod pool;
 #[allow(dead_code)] // The shipped sample and the sheets are drawn by tests/products.rs.
 mod products;
+mod symmetry;
 mod textures;
 mod vocabulary;
 
-use std::{error::Error, fs, path::PathBuf, time::Instant};
+use std::{
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 use anomalygpt::{
     AnomalyGpt, Place,
@@ -24,8 +31,8 @@ use anomalygpt::{
     encoder::EfficientNetEncoder,
     pretrained::{Mini, MiniConfig, mini_trunk},
     text::{Tokenizer, dialogue, ensemble::Ensemble},
-    train::{Stages, StepReport, Trainer, TrainerConfig, dialogue_data::Facts},
-    weights::StateDict,
+    train::{Batch, Part, Stages, StepReport, Trainer, TrainerConfig, dialogue_data::Facts},
+    weights::{Layout, StateDict},
 };
 use burn::{module::Module, nn::LinearConfig, tensor::Device};
 use clap::Parser;
@@ -34,6 +41,7 @@ use rand::{SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 
 use lines::Line;
+use maps::Maps;
 use pool::Pool;
 
 /// Styles of each kind of product that are trained on.
@@ -53,8 +61,14 @@ struct Arguments {
     /// Folder for the model's files and checkpoints.
     #[arg(long, default_value = "target/train_mini")]
     out: PathBuf,
-    /// Optimizer steps.
+    /// Optimizer steps of the decoder and its text tower.
     #[arg(long, default_value_t = 3600)]
+    decoder_steps: usize,
+    /// Take the decoder and its text tower from this file, and train the prompt learner and the language model alone.
+    #[arg(long, value_name = "STAGES")]
+    decoder: Option<PathBuf>,
+    /// Optimizer steps of the prompt learner and the language model.
+    #[arg(long, default_value_t = 3000)]
     steps: usize,
     /// A run of a minute that shows that everything works; its model is of no use.
     #[arg(long)]
@@ -70,10 +84,13 @@ struct Plan {
     lines: Vec<Line>,
     /// Lines of styles that are not.
     other_lines: Vec<Line>,
-    /// Images of each line to train on, half of them anomalous.
+    /// Images of each line that the decoder is trained on, half of them anomalous.
     images: usize,
+    /// Images of each line whose maps the language model is trained on, half of them anomalous.
+    maps: usize,
     /// Images of each line to evaluate on.
     held_back: usize,
+    decoder_steps: usize,
     steps: usize,
 }
 
@@ -83,10 +100,12 @@ impl Plan {
             let [mut lines, mut other_lines] = [lines::drawn(0..1), lines::drawn(1..2)];
             other_lines.truncate(2);
             lines.truncate(12);
-            return Ok(Self { lines, other_lines, images: 2, held_back: 2, steps: 12 });
+            return Ok(Self { lines, other_lines, images: 2, maps: 2, held_back: 2, decoder_steps: 12, steps: 12 });
         }
         let lines = [lines::drawn(0..STYLES), lines::photographed(0..STYLES)?].concat();
-        Ok(Self { lines, other_lines: lines::drawn(STYLES..STYLES + 2), images: 20, held_back: 2, steps: arguments.steps })
+        let other_lines = lines::drawn(STYLES..STYLES + 2);
+        let Arguments { decoder_steps, steps, .. } = *arguments;
+        Ok(Self { lines, other_lines, images: 20, maps: 24, held_back: 2, decoder_steps, steps })
     }
 }
 
@@ -103,18 +122,30 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = MiniConfig::sized_for(tokenizer.vocabulary());
     clock(&format!("tokenizer of {} tokens", tokenizer.vocabulary()));
 
-    let encoder = EfficientNetEncoder::new(mini_trunk(&device)?, config.text_tower.init(&device)?, tokenizer.clone());
-    let pool = Pool::fill(&plan.lines, plan.images, &encoder, &config.decoder.init(&device), &device, arguments.seed)?;
-    clock(&format!("{} images drawn and encoded", pool.items.len()));
+    let run = Run { arguments: &arguments, config: &config, tokenizer: &tokenizer };
+    let stages = match &arguments.decoder {
+        Some(file) => run.given_decoder(file)?,
+        None => {
+            let encoder = EfficientNetEncoder::new(mini_trunk(&device)?, config.text_tower.init(&device)?, tokenizer.clone());
+            let pool = Pool::fill(&plan.lines, plan.images, &encoder, &device, arguments.seed)?;
+            clock(&format!("{} images drawn and encoded", pool.items.len()));
+            let stages = run.decoder(&pool, &plan)?;
+            clock(&format!("{} steps of the decoder", plan.decoder_steps));
+            stages
+        }
+    };
 
-    let stages = train(&arguments, &plan, &config, &pool, &tokenizer)?;
-    let trained = StateDict::of(&stages, "the trained stages");
-    let bytes = trained.renamed(|name| (!name.starts_with("place_head.")).then(|| name.to_owned())).to_safetensors_f16()?;
+    let mini = |stages: &Stages| Mini::from_bytes(mini_trunk(&device)?, &tokenizer_bytes, &weights(stages)?, &device);
+    let side = config.prompt_learner.map_side;
+    let maps = Maps::fill(&AnomalyGpt::from_mini(mini(&stages)?, &device)?, &plan.lines, plan.maps, side, arguments.seed)?;
+    clock(&format!("{} images drawn and localized", maps.items.len()));
+    let stages = run.language_model(stages, &maps, &plan)?;
+    let bytes = weights(&stages)?;
     fs::write(arguments.out.join("stages.safetensors"), &bytes)?;
     fs::write(arguments.out.join("tokenizer.json"), &tokenizer_bytes)?;
-    clock(&format!("{} steps; {} bytes of weights in {}", plan.steps, bytes.len(), arguments.out.display()));
+    clock(&format!("{} steps of the language model; {} bytes of weights in {}", plan.steps, bytes.len(), arguments.out.display()));
 
-    let model = AnomalyGpt::from_mini(Mini::from_bytes(mini_trunk(&device)?, &tokenizer_bytes, &bytes, &device)?, &device)?;
+    let model = AnomalyGpt::from_mini(mini(&stages)?, &device)?;
     for (what, lines) in [("lines of the training", &plan.lines), ("lines that it has not seen", &plan.other_lines)] {
         let [text, normals] = evaluate::evaluate(&model, lines, plan.held_back, arguments.seed)?;
         clock(&format!("held-back images of {what}"));
@@ -142,34 +173,86 @@ fn corpus(lines: &[Line], seed: u64) -> impl Iterator<Item = String> + Send {
     })
 }
 
-fn train(arguments: &Arguments, plan: &Plan, config: &MiniConfig, pool: &Pool, tokenizer: &Tokenizer) -> Result<Stages, Box<dyn Error>> {
-    let device: Device = default_device()?.autodiff();
-    device.seed(arguments.seed);
-    let stages = Stages {
-        text_tower: config.text_tower.init(&device)?,
-        decoder: training_decoder(config).init(&device),
-        prompt_learner: config.prompt_learner.init(&device)?,
-        llm: config.llm.init(&device)?,
-        place_head: LinearConfig::new(config.llm.hidden, 1).init(&device),
-    };
-    let settings = TrainerConfig::new(plan.steps, plan.steps / 10).with_learning_rate(2e-3);
-    let checkpoint = arguments.out.join("checkpoint");
-    let mut trainer = if arguments.resume { Trainer::resume(stages, settings, &checkpoint)? } else { Trainer::new(stages, settings)? };
-    let bar = ProgressBar::new(plan.steps as u64).with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {eta} left  {msg}")?);
-    while !trainer.is_finished() {
-        let report = trainer.step(|stages, number| {
-            let batch = batches::batch(pool, plan.images, number, tokenizer, &device, arguments.seed);
-            stages.losses(&batch.map_err(|error| anomalygpt::Error::component("batch", error.to_string()))?, tokenizer)
-        })?;
-        bar.set_position(report.step as u64);
-        bar.set_message(message(&report));
-        if report.step % CHECKPOINT_EVERY == 0 || trainer.is_finished() {
-            trainer.save(&checkpoint)?;
-            bar.suspend(|| println!("step {:5}: {}", report.step, message(&report)));
-        }
+/// The bytes of all weights that are shipped.
+fn weights(stages: &Stages) -> anomalygpt::Result<Vec<u8>> {
+    let trained = StateDict::of(stages, "the trained stages");
+    trained.renamed(|name| (!name.starts_with("place_head.")).then(|| name.to_owned())).to_safetensors_f16()
+}
+
+/// What both parts of the training share.
+struct Run<'a> {
+    arguments: &'a Arguments,
+    config: &'a MiniConfig,
+    tokenizer: &'a Tokenizer,
+}
+
+impl Run<'_> {
+    /// Trains the decoder and the text tower; all else has random weights.
+    fn decoder(&self, pool: &Pool, plan: &Plan) -> Result<Stages, Box<dyn Error>> {
+        let device = self.device()?;
+        let stages = self.stages(&device)?.freeze_part(Part::PromptLearner).freeze_part(Part::Llm);
+        let batch = |number| Ok(batches::pixels(pool, plan.images, number, &device, self.arguments.seed));
+        self.train("decoder", stages, plan.decoder_steps, batch)
     }
-    bar.finish_and_clear();
-    Ok(trainer.module().valid())
+
+    /// A decoder and a text tower of a file; all else has random weights.
+    fn given_decoder(&self, file: &Path) -> Result<Stages, Box<dyn Error>> {
+        let (device, given) = (default_device()?, StateDict::read_safetensors(file)?);
+        let mut stages = self.stages(&device)?;
+        stages.text_tower = given.under("text_tower.").load_into(stages.text_tower, Layout::Burn)?;
+        stages.decoder = given.under("decoder.").load_into(stages.decoder, Layout::Burn)?;
+        Ok(stages)
+    }
+
+    /// Trains the prompt learner and the language model after the decoder and the text tower of `trained`.
+    fn language_model(&self, trained: Stages, maps: &Maps, plan: &Plan) -> Result<Stages, Box<dyn Error>> {
+        let device = self.device()?;
+        let stages = self.stages(&device)?.freeze_part(Part::TextTower).freeze_part(Part::Decoder);
+        let batch = |number| batches::answers(maps, number, self.tokenizer, &device, self.arguments.seed);
+        let Stages { prompt_learner, llm, place_head, .. } = self.train("language_model", stages, plan.steps, batch)?;
+        Ok(Stages { prompt_learner, llm, place_head, ..trained })
+    }
+
+    fn device(&self) -> Result<Device, Box<dyn Error>> {
+        let device = default_device()?.autodiff();
+        device.seed(self.arguments.seed);
+        Ok(device)
+    }
+
+    fn stages(&self, device: &Device) -> anomalygpt::Result<Stages> {
+        Ok(Stages {
+            text_tower: self.config.text_tower.init(device)?,
+            decoder: training_decoder(self.config).init(device),
+            prompt_learner: self.config.prompt_learner.init(device)?,
+            llm: self.config.llm.init(device)?,
+            place_head: LinearConfig::new(self.config.llm.hidden, 1).init(device),
+        })
+    }
+
+    fn train(
+        &self,
+        name: &str,
+        stages: Stages,
+        steps: usize,
+        batch: impl Fn(usize) -> anomalygpt::Result<Batch>,
+    ) -> Result<Stages, Box<dyn Error>> {
+        let settings = TrainerConfig::new(steps, steps / 10).with_learning_rate(2e-3);
+        let checkpoint = self.arguments.out.join(name);
+        let resume = self.arguments.resume && checkpoint.is_dir();
+        let mut trainer = if resume { Trainer::resume(stages, settings, &checkpoint)? } else { Trainer::new(stages, settings)? };
+        let bar = ProgressBar::new(steps as u64).with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {eta} left  {msg}")?);
+        while !trainer.is_finished() {
+            let report = trainer.step(|stages, number| stages.losses(&batch(number)?, self.tokenizer))?;
+            bar.set_position(report.step as u64);
+            bar.set_message(message(&report));
+            if report.step % CHECKPOINT_EVERY == 0 || trainer.is_finished() {
+                trainer.save(&checkpoint)?;
+                bar.suspend(|| println!("step {:5}: {}", report.step, message(&report)));
+            }
+        }
+        bar.finish_and_clear();
+        Ok(trainer.module().valid())
+    }
 }
 
 fn message(report: &StepReport) -> String {

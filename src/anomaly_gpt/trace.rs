@@ -7,8 +7,7 @@ use image::DynamicImage;
 
 use super::AnomalyGpt;
 use crate::{
-    compat::PromptMap,
-    encoder::{Encoder, ImageBind},
+    encoder::ImageBind,
     error::{Error, Result},
     llm::{Segment, llama::KeyValueCache},
     prompt_learner::PromptLearner,
@@ -85,13 +84,9 @@ impl AnomalyGpt<ImageBind> {
         if !normals.is_empty() {
             return self.clone().with_normals(normals)?.trace(image, &[], prompt);
         }
-        let seen = self.see(image, self.encoder.preprocess())?;
+        let seen = self.see(image)?;
         let pair = self.text_pair(&self.behaviour.class.object(None, prompt))?;
-        let localization = self.locate(image, &seen, None, prompt)?.localization;
-        let map = match self.behaviour.prompt_map {
-            PromptMap::Calibrated => localization.map,
-            PromptMap::Raw => localization.raw,
-        };
+        let map = self.prompt_map(&self.locate(&seen, None, prompt)?)?;
         let embeddings = self.prompt_learner.prompt(&seen.features, map.clone())?;
         let said = Segment::Text(Cow::Owned(format!("{prompt}{}", dialogue::ASK)));
         let inputs = self.llm.embed(&dialogue::framed(&embeddings, said))?;

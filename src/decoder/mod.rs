@@ -70,6 +70,21 @@ impl Localization {
         let score = map.clone().flatten::<2>(1, 3).max_dim(1).squeeze_dim(1);
         Self { raw: map.clone(), map, threshold: CALIBRATED, score }
     }
+
+    /// The map by the power that brings the threshold to 0.5, `[batch, 1, height, width]` in `[0, 1]`: above 0.5 is anomalous,
+    /// whatever the map comes of.
+    ///
+    /// # Errors
+    /// [`Error::Component`] for a threshold that is not between 0 and 1.
+    pub fn bordered(&self) -> Result<Tensor<4>> {
+        if self.threshold == CALIBRATED {
+            return Ok(self.map.clone());
+        }
+        if !(self.threshold > 0.0 && self.threshold < 1.0) {
+            return Err(Error::component("decoder", format!("gave a threshold of {}, which is not between 0 and 1", self.threshold)));
+        }
+        Ok(self.map.clone().clamp(0.0, 1.0).powf_scalar(CALIBRATED.ln() / self.threshold.ln()))
+    }
 }
 
 /// Turns patch tokens and a reference into an anomaly map.
@@ -82,7 +97,7 @@ pub trait Decoder: fmt::Debug + Send + Sync {
 }
 
 /// Size of the batch, once the number of taps, their widths and their grid are found to be right.
-fn check_features(image: &ImageFeatures, widths: &[usize]) -> Result<usize> {
+pub(crate) fn check_features(image: &ImageFeatures, widths: &[usize]) -> Result<usize> {
     let fits = |expected, found| match expected == found {
         true => Ok(()),
         false => Err(Error::Incompatible { left: "the image encoder", right: "the decoder", expected, found }),

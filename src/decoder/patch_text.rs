@@ -82,6 +82,18 @@ impl PatchTextDecoder {
         Ok(sigmoid(align_corners(logits, self.map_size(image))))
     }
 
+    /// Probability that tokens are abnormal, mean over taps: `[batch, tokens]`, of one tensor a tap `[batch, tokens, width]`.
+    ///
+    /// # Errors
+    /// As [`layer_probabilities`](Self::layer_probabilities).
+    #[cfg(feature = "eval")]
+    pub(crate) fn token_probabilities(&self, taps: &[Tensor<3>], text: &TextPair) -> Result<Tensor<2>> {
+        let batch = taps.first().map_or(0, |tokens| tokens.dims()[0]);
+        let direction = self.direction(text, batch)?;
+        let probabilities = self.fc.iter().zip(taps).map(|(linear, tokens)| sigmoid(difference(linear, tokens, &direction)));
+        Ok(Tensor::cat(probabilities.collect(), 2).mean_dim(2).squeeze_dim(2))
+    }
+
     /// From normal to abnormal, `[1 or batch, text width, 1]`.
     fn direction(&self, text: &TextPair, batch: usize) -> Result<Tensor<3>> {
         let width = self.fc.first().map_or(0, |linear| linear.weight.dims()[1]);

@@ -34,6 +34,18 @@ pub(crate) fn blur(tokens: Tensor<3>, grid: [usize; 2], sigma: f32) -> Tensor<3>
     mixed(tokens, grid, grid, |from, to| (-0.5 * (from.abs_diff(to) as f32 / sigma).powi(2)).exp())
 }
 
+/// Means of all windows of `side` cells, one cell apart, of `[batch, rows * columns, width]`, which is no smaller than a window.
+#[cfg(feature = "eval")]
+pub(crate) fn window_means(tokens: Tensor<3>, grid: [usize; 2], side: usize) -> Tensor<3> {
+    mixed(tokens, grid, grid.map(|cells| cells + 1 - side), |from, to| f32::from(u8::from((to..to + side).contains(&from))))
+}
+
+/// The way back: for each cell of `grid` the mean of all windows of `side` cells that hold it.
+#[cfg(feature = "eval")]
+pub(crate) fn cells_of_windows(windows: Tensor<3>, grid: [usize; 2], side: usize) -> Tensor<3> {
+    mixed(windows, grid.map(|cells| cells + 1 - side), grid, |from, to| f32::from(u8::from((from..from + side).contains(&to))))
+}
+
 /// Means of rows, then of columns, where cell `from` counts for cell `to` as `weight(from, to)` says.
 fn mixed(tokens: Tensor<3>, [rows, columns]: [usize; 2], to: [usize; 2], weight: impl Fn(usize, usize) -> f32) -> Tensor<3> {
     let [batch, _, width] = tokens.dims();

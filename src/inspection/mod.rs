@@ -1,5 +1,6 @@
 //! Results: plain host data, in the pixels of the original image.
 
+mod components;
 mod map;
 mod overlay;
 mod region;
@@ -7,6 +8,8 @@ mod resample;
 
 use std::fmt;
 
+#[cfg(feature = "eval")]
+pub(crate) use components::Components;
 pub use map::AnomalyMap;
 pub use region::{Region, regions};
 
@@ -99,6 +102,15 @@ impl fmt::Display for Verdict {
 impl serde::Serialize for Verdict {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<'de> serde::Deserialize<'de> for Verdict {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let verdict = [Self::Normal, Self::Anomalous, Self::Undecided].into_iter().find(|verdict| verdict.name() == name);
+        verdict.ok_or_else(|| serde::de::Error::unknown_variant(&name, &["normal", "anomalous", "undecided"]))
     }
 }
 

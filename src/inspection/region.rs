@@ -1,6 +1,9 @@
 //! Connected parts of a map above a threshold.
 
-use super::AnomalyMap;
+use super::{
+    AnomalyMap,
+    components::{Components, Run},
+};
 use crate::place::Place;
 
 /// One connected anomalous part of an image.
@@ -38,67 +41,16 @@ impl Region {
 /// # Ok::<(), anomalygpt::Error>(())
 /// ```
 pub fn regions(map: &AnomalyMap, threshold: f32) -> Vec<Region> {
-    let mut runs = runs_above(map, threshold);
-    connect(&mut runs);
-    let mut parts: Vec<Option<Part>> = vec![None; runs.len()];
-    for index in 0..runs.len() {
-        let root = root(&mut runs, index);
-        let run = &runs[index];
+    let mut components = Components::new(map.width(), map.values(), |&value| value > threshold);
+    let roots = components.roots();
+    let mut parts: Vec<Option<Part>> = vec![None; roots.len()];
+    for (run, root) in components.runs().iter().zip(roots) {
         let values = &map.values()[run.row as usize * map.width() as usize..][run.start as usize..run.end as usize];
         parts[root].get_or_insert(Part::new(run)).add(run, values, threshold);
     }
     let mut regions: Vec<Region> = parts.into_iter().flatten().map(|part| part.region(map)).collect();
     regions.sort_by(|left, right| right.peak.total_cmp(&left.peak));
     regions
-}
-
-/// Neighbouring pixels of one row, from `start` to before `end`; `parent` is the index of another run of the same part.
-struct Run {
-    row: u32,
-    start: u32,
-    end: u32,
-    parent: usize,
-}
-
-fn runs_above(map: &AnomalyMap, threshold: f32) -> Vec<Run> {
-    let mut runs = Vec::new();
-    for (row, values) in (0..).zip(map.values().chunks_exact(map.width() as usize)) {
-        let mut at = 0;
-        while let Some(skipped) = values[at..].iter().position(|&value| value > threshold) {
-            let start = at + skipped;
-            let length = values[start..].iter().position(|&value| value <= threshold).unwrap_or(values.len() - start);
-            at = start + length;
-            runs.push(Run { row, start: start as u32, end: at as u32, parent: runs.len() });
-        }
-    }
-    runs
-}
-
-/// Joins the runs of neighbouring rows that touch, corners included. Runs are in order of rows, then columns.
-fn connect(runs: &mut [Run]) {
-    let mut above = 0;
-    for current in 0..runs.len() {
-        let Run { row, start, end, .. } = runs[current];
-        while runs[above].row + 1 < row || (runs[above].row + 1 == row && runs[above].end < start) {
-            above += 1;
-        }
-        let mut touching = above;
-        while runs[touching].row + 1 == row && runs[touching].start <= end {
-            let (left, right) = (root(runs, touching), root(runs, current));
-            runs[left.max(right)].parent = left.min(right);
-            touching += 1;
-        }
-    }
-}
-
-/// The first run of a run's part, shortening the way there.
-fn root(runs: &mut [Run], mut index: usize) -> usize {
-    while runs[index].parent != index {
-        let parent = runs[index].parent;
-        runs[index].parent = runs[parent].parent;
-        index = parent;
-    }
-    index
 }
 
 /// Sums over the runs of one part.

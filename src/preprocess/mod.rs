@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 
 pub use fit::{Covered, Fit, MAX_ASPECT};
 pub use pil::resize_bicubic;
+#[cfg(feature = "eval")]
+pub(crate) use pil::resize_bilinear;
 pub use read::{MAX_DECODED_BYTES, MAX_PIXELS, MAX_SIDE, Narrowing, Orientation, ReadOptions, read_image, read_image_with, to_rgb};
 
 /// Shortest side in pixels that is inspected; less has nothing to see, and resizing it would make things up.

@@ -1,15 +1,17 @@
-//! Pillow's bicubic resize, bit for bit.
+//! Pillow's bicubic and bilinear resize, bit for bit.
 //!
 //! Source: Pillow 10.0's `Image.resize(size, Image.BICUBIC)`, which the reference calls: cubic kernel with a = -0.5,
-//! widened when shrinking; horizontal pass first, then vertical, 8-bit values in between, fixed-point weights of 22 bits.
+//! widened when shrinking (for masks `Image.BILINEAR`, a triangle); horizontal pass first, then vertical, 8-bit values in
+//! between, fixed-point weights of 22 bits.
 //! (Later Pillows run the vertical pass first where that is cheaper, and then differ by one level here and there.)
 
 use std::ops::Range;
 
+#[cfg(feature = "eval")]
+use image::GrayImage;
 use image::RgbImage;
 use rayon::prelude::*;
 
-const CHANNELS: usize = 3;
 const PRECISION_BITS: u32 = 22;
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 /// Fewer rows than this are not worth another thread.
@@ -21,6 +23,20 @@ const ROWS_A_TASK: usize = 8;
 /// Source: the reference's `resize_u8`.
 pub fn resize_bicubic(image: &RgbImage, width: u32, height: u32) -> RgbImage {
     resize_part(image, (width, height), Part { x: 0, y: 0, width, height })
+}
+
+/// Resizes a mask as Pillow does with `Image.BILINEAR`, which averages where it shrinks; edge cases as [`resize_bicubic`].
+#[cfg(feature = "eval")]
+pub(crate) fn resize_bilinear(mask: &GrayImage, width: u32, height: u32) -> GrayImage {
+    let mut output = GrayImage::new(width, height);
+    let source = mask.dimensions();
+    if ![source.0, source.1, width, height].contains(&0) {
+        let columns = windows(BILINEAR, source.0, width, 0..width);
+        let rows = windows(BILINEAR, source.1, height, 0..height);
+        let middle = filter_rows::<1>(mask.as_raw(), source.0 as usize, &columns);
+        filter_columns(&middle, &rows, &mut output, width as usize);
+    }
+    output
 }
 
 /// A rectangle of a resized image, in its pixels.
@@ -42,17 +58,28 @@ pub(super) fn resize_part(image: &RgbImage, full: (u32, u32), part: Part) -> Rgb
     if [source.0, source.1, part.width, part.height].contains(&0) {
         return output;
     }
-    let columns = windows(source.0, full.0, part.x..part.x + part.width);
-    let mut rows = windows(source.1, full.1, part.y..part.y + part.height);
+    let columns = windows(BICUBIC, source.0, full.0, part.x..part.x + part.width);
+    let mut rows = windows(BICUBIC, source.1, full.1, part.y..part.y + part.height);
     let (first, last) = rows.iter().fold((usize::MAX, 0), |(first, last), row| (first.min(row.start), last.max(row.end())));
     for row in &mut rows {
         row.start -= first;
     }
-    let stride = source.0 as usize * CHANNELS;
-    let middle = filter_rows(&image.as_raw()[first * stride..last * stride], stride, &columns);
-    filter_columns(&middle, &rows, &mut output);
+    let stride = source.0 as usize * 3;
+    let middle = filter_rows::<3>(&image.as_raw()[first * stride..last * stride], stride, &columns);
+    filter_columns(&middle, &rows, &mut output, part.width as usize * 3);
     output
 }
+
+/// A filter's weight by distance, and the distance from which on it is 0, in source pixels when enlarging.
+#[derive(Clone, Copy)]
+struct Kernel {
+    weight: fn(f64) -> f64,
+    support: f64,
+}
+
+const BICUBIC: Kernel = Kernel { weight: cubic, support: 2.0 };
+#[cfg(feature = "eval")]
+const BILINEAR: Kernel = Kernel { weight: |x| (1.0 - x.abs()).max(0.0), support: 1.0 };
 
 /// The source pixels that one output pixel sees, and their weights.
 struct Window {
@@ -66,25 +93,25 @@ impl Window {
     }
 }
 
-fn windows(source: u32, full: u32, part: Range<u32>) -> Vec<Window> {
+fn windows(kernel: Kernel, source: u32, full: u32, part: Range<u32>) -> Vec<Window> {
     let scale = f64::from(source) / f64::from(full);
     part.map(|index| {
         if source == full {
             Window { start: index as usize, weights: vec![1 << PRECISION_BITS] }
         } else {
-            window(index, scale, source as usize)
+            window(kernel, index, scale, source as usize)
         }
     })
     .collect()
 }
 
-fn window(index: u32, scale: f64, source: usize) -> Window {
+fn window(kernel: Kernel, index: u32, scale: f64, source: usize) -> Window {
     let stretch = scale.max(1.0);
-    let support = 2.0 * stretch;
+    let support = kernel.support * stretch;
     let center = (f64::from(index) + 0.5) * scale;
     let start = ((center - support + 0.5) as isize).max(0) as usize;
     let end = ((center + support + 0.5) as usize).min(source);
-    let weights: Vec<f64> = (start..end).map(|at| cubic((at as f64 - center + 0.5) * (1.0 / stretch))).collect();
+    let weights: Vec<f64> = (start..end).map(|at| (kernel.weight)((at as f64 - center + 0.5) * (1.0 / stretch))).collect();
     let sum: f64 = weights.iter().sum();
     Window { start, weights: weights.iter().map(|weight| fixed_point(weight / sum)).collect() }
 }
@@ -111,7 +138,7 @@ fn to_level(sum: i32) -> u8 {
 }
 
 /// Horizontal pass: rows of `stride` bytes become rows of `columns.len()` pixels.
-fn filter_rows(source: &[u8], stride: usize, columns: &[Window]) -> Vec<u8> {
+fn filter_rows<const CHANNELS: usize>(source: &[u8], stride: usize, columns: &[Window]) -> Vec<u8> {
     let width = columns.len() * CHANNELS;
     let mut output = vec![0; source.len() / stride * width];
     output.par_chunks_exact_mut(width).zip(source.par_chunks_exact(stride)).with_min_len(ROWS_A_TASK).for_each(|(output, source)| {
@@ -129,9 +156,8 @@ fn filter_rows(source: &[u8], stride: usize, columns: &[Window]) -> Vec<u8> {
     output
 }
 
-/// Vertical pass: every output row is a weighted sum of rows of `source`.
-fn filter_columns(source: &[u8], rows: &[Window], output: &mut RgbImage) {
-    let width = output.width() as usize * CHANNELS;
+/// Vertical pass: every output row is a weighted sum of rows of `source`, of `width` bytes.
+fn filter_columns(source: &[u8], rows: &[Window], output: &mut [u8], width: usize) {
     output.par_chunks_exact_mut(width).zip(rows).with_min_len(ROWS_A_TASK).for_each(|(output, row)| {
         let mut sums = vec![HALF; width];
         for (values, &weight) in source[row.start * width..].chunks_exact(width).zip(&row.weights) {

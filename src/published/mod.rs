@@ -83,7 +83,9 @@ impl PublishedConfig {
     /// # Errors
     /// [`Error::InvalidConfig`] for anything else.
     pub fn from_json(json: &str) -> Result<Self> {
-        let config: Self = serde_json::from_str(json)
+        let object = serde_json::from_str(json).map(serde_json::Value::Object);
+        let config: Self = object
+            .and_then(serde_json::from_value)
             .map_err(|error| Error::InvalidConfig { what: "configuration of the published model", reason: error.to_string().into() })?;
         if !config.lora_alpha.is_finite() {
             return Err(Error::InvalidConfig { what: "lora_alpha", reason: "it must be finite".into() });

@@ -54,19 +54,33 @@ pub struct Stages {
     pub place_head: Linear,
 }
 
-/// Images whose trunk features are known, and what is said about them.
+/// Images whose trunk features are known, and what is wanted of them.
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// Features of the images.
+    /// Features of the images; the patch tokens are of use to the pixels alone.
     pub features: ImageFeatures,
+    /// What the decoder learns from them, if anything.
+    pub pixels: Option<Pixels>,
+    /// The map that the prompt learner sees instead of the decoder's own, `[batch, 1, height, width]`.
+    pub map: Option<Tensor<4>>,
+    /// What the prompt learner and the language model learn, if anything.
+    pub answers: Option<Answers>,
+}
+
+/// Where the images are anomalous, and the texts that tell.
+#[derive(Clone, Debug)]
+pub struct Pixels {
     /// 1 where an image is anomalous, else 0, `[batch, 1, height, width]` at the size of the decoder's map.
     pub masks: Tensor<4>,
     /// The objects in the batch, each once.
     pub objects: Vec<String>,
     /// Index into [`objects`](Self::objects) of each image.
     pub object_of: Vec<usize>,
-    /// The map that the prompt learner sees instead of the decoder's own, `[batch, 1, height, width]`.
-    pub map: Option<Tensor<4>>,
+}
+
+/// What is said about the images.
+#[derive(Clone, Debug)]
+pub struct Answers {
     /// 1 where an anomaly's centre is in a place, else 0, `[batch, 9]` row by row.
     pub places: Tensor<2>,
     /// What is asked and answered about each image.
@@ -86,30 +100,41 @@ impl Stages {
         self
     }
 
-    /// The loss of a batch: focal and dice of each layer, and the dialogue's cross-entropy (Eq. 3-6; the reference's `loss`).
+    /// The loss of a batch: focal and dice of each layer, and the dialogue's cross-entropy (Eq. 3-6; the reference's `loss`),
+    /// each where the batch has what it needs.
     ///
     /// # Errors
-    /// [`Error::Incompatible`] where batch and parts do not fit, and what the tokenizer reports.
+    /// [`Error::Incompatible`] where batch and parts do not fit, [`Error::InvalidConfig`] for answers with neither pixels nor a
+    /// map, and what the tokenizer reports.
     pub fn losses(&self, batch: &Batch, tokenizer: &Tokenizer) -> Result<Losses> {
-        let probabilities = self.decoder.layer_probabilities(&batch.features, &self.text_pairs(batch, tokenizer)?)?;
-        let pixels = PixelLoss::new(probabilities.clone(), batch.masks.clone());
-        let map = batch.map.clone().unwrap_or_else(|| probabilities.mean_dim(1));
-        let prompt = self.prompt_learner.prompt(&batch.features, map)?;
-        let place = self.place_loss(&prompt, batch);
-        let (cross_entropy, token_accuracy) = self.answer_loss(batch, prompt, tokenizer)?;
-        let number = |tensor: Tensor<1>| tensor.into_scalar::<f32>();
+        let (mut map, mut pixels) = (batch.map.clone(), None);
+        if let Some(wanted) = &batch.pixels {
+            let probabilities = self.decoder.layer_probabilities(&batch.features, &self.text_pairs(wanted, tokenizer)?)?;
+            pixels = Some(PixelLoss::new(probabilities.clone(), wanted.masks.clone()));
+            map = map.or_else(|| Some(probabilities.mean_dim(1)));
+        }
+        let nothing = Tensor::<1>::zeros([1], &batch.features.embedding.device());
+        let [mut tokens, mut token_accuracy, mut place] = [nothing.clone(), nothing.clone(), nothing.clone()];
+        if let Some(answers) = &batch.answers {
+            let needed = || Error::InvalidConfig { what: "batch", reason: "answers need a map, or pixels that give one".into() };
+            let prompt = self.prompt_learner.prompt(&batch.features, map.ok_or_else(needed)?)?;
+            place = self.place_loss(&prompt, answers);
+            (tokens, token_accuracy) = self.answer_loss(answers, prompt, tokenizer)?;
+        }
+        let number = |tensor: &Tensor<1>| tensor.clone().into_scalar::<f32>();
+        let sum = |of: fn(&PixelLoss) -> &Tensor<1>| pixels.as_ref().map_or(0.0, |pixels| number(&of(pixels).clone().sum()));
         let parts = LossParts {
-            cross_entropy: number(cross_entropy.clone()),
-            focal: number(pixels.focal.clone().sum()),
-            dice: number(pixels.dice.clone().sum()),
-            place: number(place.clone()),
-            token_accuracy: number(token_accuracy),
+            cross_entropy: number(&tokens),
+            focal: sum(|pixels| &pixels.focal),
+            dice: sum(|pixels| &pixels.dice),
+            place: number(&place),
+            token_accuracy: number(&token_accuracy),
         };
-        Ok(Losses { total: loss::total(cross_entropy, Some(pixels), LossWeights::default()) + place, parts })
+        Ok(Losses { total: loss::total(tokens, pixels, LossWeights::default()) + place, parts })
     }
 
     /// Unit vectors of each image's normal and abnormal object, `[batch, width]` each.
-    fn text_pairs(&self, batch: &Batch, tokenizer: &Tokenizer) -> Result<TextPair> {
+    fn text_pairs(&self, batch: &Pixels, tokenizer: &Tokenizer) -> Result<TextPair> {
         let (mut normals, mut abnormals) = (Vec::new(), Vec::new());
         for object in &batch.objects {
             let Ensemble { normal, abnormal } = Ensemble::new(object);
@@ -132,18 +157,18 @@ impl Stages {
     }
 
     /// Binary cross-entropy of the places, read off the last nine vectors of the prompt.
-    fn place_loss(&self, prompt: &PromptEmbeddings, batch: &Batch) -> Tensor<1> {
+    fn place_loss(&self, prompt: &PromptEmbeddings, answers: &Answers) -> Tensor<1> {
         let [_, rows, _] = prompt.prompt.dims();
         let vectors = prompt.prompt.clone().narrow(1, rows.saturating_sub(PLACES), PLACES.min(rows));
         let logits = self.place_head.forward(vectors).squeeze_dim::<2>(2);
-        let right = batch.places.clone() * 2.0 - 1.0;
+        let right = answers.places.clone() * 2.0 - 1.0;
         -log_sigmoid(logits * right).mean()
     }
 
     /// Cross-entropy and accuracy of the dialogue's supervised tokens.
-    fn answer_loss(&self, batch: &Batch, prompt: PromptEmbeddings, tokenizer: &Tokenizer) -> Result<(Tensor<1>, Tensor<1>)> {
-        let images = batch.dialogues.len();
-        let device = batch.masks.device();
+    fn answer_loss(&self, answers: &Answers, prompt: PromptEmbeddings, tokenizer: &Tokenizer) -> Result<(Tensor<1>, Tensor<1>)> {
+        let images = answers.dialogues.len();
+        let device = answers.places.device();
         let embed = |ids: &[u32]| {
             let ids: Vec<i64> = ids.iter().map(|&id| i64::from(id)).collect();
             let length = ids.len();
@@ -153,7 +178,7 @@ impl Stages {
         let lead = vec![embed(&before), prompt.image, embed(&tokenizer.encode(dialogue::MIDDLE)?), prompt.prompt];
         let lead = Tensor::cat(lead, 1);
         let [_, lead_length, _] = lead.dims();
-        let padded = Padded::of(&batch.dialogues, lead_length);
+        let padded = Padded::of(&answers.dialogues, lead_length);
         let turns = self.llm.embed(Tensor::<2, Int>::from_data(padded.ids, &device));
         let keep = Tensor::<2, Bool>::from_data(padded.keep, &device);
         let logits = self.llm.forward(Tensor::cat(vec![lead, turns], 1), None, Some(keep))?;
@@ -236,12 +261,9 @@ mod tests {
         };
         Batch {
             features,
-            masks: Tensor::zeros([2, 1, 6, 6], device),
-            objects: vec!["nut".into()],
-            object_of: vec![0, 0],
+            pixels: Some(Pixels { masks: Tensor::zeros([2, 1, 6, 6], device), objects: vec!["nut".into()], object_of: vec![0, 0] }),
             map: None,
-            places: Tensor::zeros([2, PLACES], device),
-            dialogues: vec![talk("No."), talk("Yes, there is one.")],
+            answers: Some(Answers { places: Tensor::zeros([2, PLACES], device), dialogues: vec![talk("No."), talk("Yes, there is one.")] }),
         }
     }
 
@@ -269,8 +291,25 @@ mod tests {
     fn an_image_of_an_object_that_is_not_in_the_batch_is_refused() {
         let device = Device::default().autodiff();
         let tokenizer = Tokenizer::from_bytes(MINI_TOKENIZER).unwrap();
-        let batch = Batch { object_of: vec![0, 3], ..batch(&tokenizer, &device) };
+        let mut batch = batch(&tokenizer, &device);
+        batch.pixels.as_mut().unwrap().object_of = vec![0, 3];
         let found = stages(tokenizer.vocabulary(), &device).losses(&batch, &tokenizer);
         assert!(matches!(found, Err(Error::Incompatible { expected: 1, found: 4, .. })));
+    }
+
+    #[test]
+    fn a_batch_has_the_losses_that_it_gives_reason_for() {
+        let device = Device::default().autodiff();
+        let tokenizer = Tokenizer::from_bytes(MINI_TOKENIZER).unwrap();
+        let stages = stages(tokenizer.vocabulary(), &device);
+        let whole = batch(&tokenizer, &device);
+        let all = stages.losses(&whole, &tokenizer).unwrap().parts;
+        let pixels = stages.losses(&Batch { answers: None, ..whole.clone() }, &tokenizer).unwrap().parts;
+        assert_eq!(pixels, LossParts { focal: all.focal, dice: all.dice, ..LossParts::default() });
+        let map = Some(Tensor::zeros([2, 1, 6, 6], &device));
+        let answers = stages.losses(&Batch { pixels: None, map, ..whole.clone() }, &tokenizer).unwrap().parts;
+        assert!(answers.cross_entropy > 0.0 && answers.place > 0.0 && answers.focal == 0.0 && answers.dice == 0.0, "{answers:?}");
+        let neither = stages.losses(&Batch { pixels: None, ..whole }, &tokenizer);
+        assert!(matches!(neither, Err(Error::InvalidConfig { what: "batch", .. })));
     }
 }

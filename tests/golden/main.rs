@@ -7,6 +7,8 @@ mod layer_norm;
 mod llm;
 #[cfg(feature = "train")]
 mod loss;
+#[cfg(feature = "eval")]
+mod metrics;
 #[cfg(feature = "train")]
 mod poisson;
 mod preprocess;

@@ -2,12 +2,13 @@
 //!
 //! With two normal images or more, each is compared with the bank of the others, all of its views left out. Such banks hold
 //! an image less, so what they find is a little higher than what the whole bank finds in a good part: that is the margin.
+//! Whether an image is anomalous at all is said best by its score, so the height of its map follows from that.
 //! One image can't tell how parts differ from one another; slightly turned views of it (probes) differ less than parts do,
 //! by a factor that is a setting.
 
 use burn::tensor::{Bool, Tensor, TensorData, activation::sigmoid};
 
-use super::{MemoryBank, TextMap, mean};
+use super::{MemoryBank, ScoreRule, TextMap, mean};
 use crate::{
     encoder::ImageFeatures,
     error::{Error, Result},
@@ -16,11 +17,12 @@ use crate::{
 /// Patches no further than this from one another look alike because they overlap.
 const NEAR: usize = 2;
 
-/// Least distance of high from low, so that identical normal images don't make noise an anomaly.
-const LEAST_RANGE: f32 = 0.02;
+/// Least score at which an anomaly starts, so that identical normal images don't make noise one.
+const LEAST_SCORE: f32 = 0.02;
 
-/// Settings of the calibrated map, `sigmoid(sharpness * (z - 1))`: `z` is 0 at the normal images' `low` quantile of raw
-/// values, and 1 at the median of their maxima, or a little higher where there are many. It grows strictly with the raw map, so ranks are kept.
+/// Settings of the calibrated map, `sigmoid(sharpness * (z - 1))`. `z` is 0 at the normal images' `low` quantile of raw values, and
+/// grows evenly up to the map's peak, where it is the image's score as a multiple of the normal images' mean score: a peak above 0.5 is
+/// a score above theirs. Within an image it grows strictly with the raw map, so ranks are kept.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CalibrationOptions {
@@ -54,26 +56,31 @@ impl CalibrationOptions {
     }
 }
 
-/// Raw values that become 0 and 1 before the sigmoid.
+/// What normal images look like.
 #[derive(Clone, Debug)]
 pub(super) struct Calibration {
+    /// Raw value of an ordinary patch.
     low: f32,
-    range: f32,
+    /// Score at which an anomaly starts.
+    score: f32,
     sharpness: f32,
 }
 
 impl Calibration {
     /// From raw values of normal images, one list each; there is at least one value.
-    fn of(images: Vec<Vec<f32>>, spread: f32, high: f32, options: &CalibrationOptions) -> Self {
-        let maxima = images.iter().map(|values| values.iter().copied().fold(f32::NEG_INFINITY, f32::max)).collect();
-        let low = quantile(images.concat(), options.low);
-        let high = quantile(maxima, high) * spread;
-        Self { low, range: (high - low).max(LEAST_RANGE), sharpness: options.sharpness }
+    fn of(images: Vec<Vec<f32>>, rule: ScoreRule, spread: f32, options: &CalibrationOptions) -> Self {
+        let scores: f32 = images.iter().map(|values| rule.of(values)).sum();
+        let score = (scores / images.len().max(1) as f32 * spread).max(LEAST_SCORE);
+        Self { low: quantile(images.concat(), options.low), score, sharpness: options.sharpness }
     }
 
-    /// The calibrated map of a raw one.
-    pub(super) fn apply(&self, raw: Tensor<4>) -> Tensor<4> {
-        sigmoid(((raw - self.low) / self.range - 1.0) * self.sharpness)
+    /// The calibrated maps of raw ones, `[batch, 1, height, width]`, whose scores are `[batch]`.
+    pub(super) fn apply(&self, raw: Tensor<4>, scores: Tensor<1>) -> Tensor<4> {
+        let peak = raw.clone().flatten::<2>(1, 3).max_dim(1).squeeze_dim::<1>(1);
+        let height = scores / self.score;
+        let slope = height.clone() / (peak.clone() - self.low).clamp_min(LEAST_SCORE);
+        let each = |values: Tensor<1>| values.reshape([-1, 1, 1, 1]);
+        sigmoid((each(height) - (each(peak) - raw) * each(slope) - 1.0) * self.sharpness)
     }
 }
 
@@ -100,30 +107,13 @@ pub(super) fn calibrate(
     };
     let (values, spread): (Result<Vec<_>>, f32) = match (normals, probes) {
         ([views], []) => (views.first().map(|image| dissimilarity(image, within_itself(bank, image))).into_iter().collect(), 1.0),
-        ([_], probes) => (probes.iter().map(|probe| dissimilarity(probe, bank.similarity(probe))).collect(), options.spread_of_parts),
+        ([_], probes) => (probes.iter().map(|probe| dissimilarity(probe, bank.similarity(probe, None))).collect(), options.spread_of_parts),
         _ => {
             let views = normals.iter().enumerate().flat_map(|(index, views)| views.iter().map(move |view| (index, view)));
-            (views.map(|(index, view)| dissimilarity(view, without_its_own(bank, index, view))).collect(), 1.0)
+            (views.map(|(index, view)| dissimilarity(view, bank.similarity(view, Some(index)))).collect(), 1.0)
         }
     };
-    Ok(Calibration::of(values?, spread, high_quantile(normals.len()), options))
-}
-
-/// The bias of leaving an image out shrinks with the number of images, so that of many the median would be too low a border.
-fn high_quantile(images: usize) -> f32 {
-    (0.75 - 1.0 / images as f32).max(0.5)
-}
-
-/// Similarity of one of the bank's images to the rows of all others.
-fn without_its_own(bank: &MemoryBank, index: usize, image: &ImageFeatures) -> Tensor<1> {
-    let start = index.checked_sub(1).and_then(|before| bank.ends.get(before)).copied().unwrap_or(0);
-    let (end, rows) = (bank.ends.get(index).copied().unwrap_or(start), bank.rows());
-    let taps = bank.tokens(image).into_iter().zip(&bank.taps).map(|(tokens, tap)| {
-        let parts = [0..start, end..rows].into_iter().filter(|part| !part.is_empty());
-        let nearest = parts.map(|part| tokens.clone().matmul(tap.clone().slice_dim(1, part)).max_dim(1)).collect();
-        Tensor::cat(nearest, 1).max_dim(1)
-    });
-    mean(taps.collect::<Vec<_>>().into_iter())
+    Ok(Calibration::of(values?, bank.options.score, spread, options))
 }
 
 /// Similarity of each patch of an image to those of the same image that are not near it.
@@ -139,5 +129,5 @@ fn within_itself(bank: &MemoryBank, image: &ImageFeatures) -> Tensor<1> {
         let tokens = tokens.slice_dim(0, 0..patches);
         tokens.clone().matmul(tokens.transpose()).mask_fill(mask.clone(), -1.0).max_dim(1)
     });
-    mean(taps.collect::<Vec<_>>().into_iter())
+    mean(taps.collect())
 }

@@ -8,8 +8,11 @@
 //! sees the same scale for all products. [`MemoryBankOptions::original`] switches all of this off.
 
 mod calibration;
+mod options;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use std::ops::Range;
+
+use burn::tensor::{Device, Tensor, TensorData, s};
 
 use super::{
     CALIBRATED, Localization, check_features,
@@ -21,98 +24,12 @@ use crate::{
 };
 
 pub use calibration::CalibrationOptions;
+pub use options::{MemoryBankOptions, ScoreRule};
 
 use calibration::Calibration;
 
 /// Least norm of a token, as in the reference.
 const LEAST_NORM: f32 = 1e-8;
-
-/// How a [`MemoryBank`] is built and read.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct MemoryBankOptions {
-    /// Each token is averaged over a square of so many patches around it; odd, and 1 for the tokens as they are, which is
-    /// right for an encoder that averages its taps itself.
-    pub neighbourhood: usize,
-    /// Side of the squares of patches that are averaged and compared as one, at least 1; 2 costs a quarter.
-    pub coarseness: usize,
-    /// Most patches that a tap keeps; of more, an even selection. `None` keeps all.
-    pub maximum_rows: Option<usize>,
-    /// Standard deviation, in patches, of a Gaussian blur of the map, after which its peak is raised to its height before;
-    /// 0 for none. The score sees the map before it.
-    pub smoothing: f32,
-    /// Share of the text map that is added to the raw map by [`MemoryBank::with_text`], at least 0.
-    pub text_weight: f32,
-    /// How the raw map is brought to one scale for all products; `None` leaves it as it is.
-    pub calibration: Option<CalibrationOptions>,
-    /// How one number an image comes of the map before smoothing.
-    pub score: ScoreRule,
-}
-
-/// How one number an image comes of its raw map.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
-pub enum ScoreRule {
-    /// The largest value, as in the paper.
-    Maximum,
-    /// The largest value of a patch less this share, in `[0, 1]`, of the median patch: an image that is a little strange all
-    /// over is not one with an anomaly.
-    AboveMedian(f32),
-}
-
-impl Default for MemoryBankOptions {
-    fn default() -> Self {
-        Self {
-            neighbourhood: 1,
-            coarseness: 2,
-            maximum_rows: Some(2048),
-            smoothing: 2.5,
-            text_weight: 0.05,
-            calibration: Some(CalibrationOptions::default()),
-            score: ScoreRule::AboveMedian(0.5),
-        }
-    }
-}
-
-impl MemoryBankOptions {
-    /// The paper's memory bank: every patch, no averaging or smoothing, no calibration, the map's maximum as the score.
-    pub fn original() -> Self {
-        Self {
-            neighbourhood: 1,
-            coarseness: 1,
-            maximum_rows: None,
-            smoothing: 0.0,
-            text_weight: 0.0,
-            calibration: None,
-            score: ScoreRule::Maximum,
-        }
-    }
-
-    fn check(&self) -> Result<()> {
-        let invalid = |what, reason: &'static str| Err(Error::InvalidConfig { what, reason: reason.into() });
-        if self.neighbourhood.is_multiple_of(2) {
-            return invalid("neighbourhood", "it must be odd");
-        }
-        if self.coarseness == 0 {
-            return invalid("coarseness", "it must be at least 1");
-        }
-        if !(self.text_weight >= 0.0 && self.text_weight.is_finite()) {
-            return invalid("text_weight", "it must be at least 0");
-        }
-        if self.maximum_rows == Some(0) {
-            return invalid("maximum_rows", "it must be at least 1");
-        }
-        if !(self.smoothing >= 0.0 && self.smoothing.is_finite()) {
-            return invalid("smoothing", "it must be 0 or above");
-        }
-        if let ScoreRule::AboveMedian(share) = self.score
-            && !(0.0..=1.0).contains(&share)
-        {
-            return invalid("score", "the share of the median must be from 0 to 1");
-        }
-        self.calibration.as_ref().map_or(Ok(()), CalibrationOptions::check)
-    }
-}
 
 /// Gives the map of an image's features against a text pair, `[batch, 1, height, width]`.
 pub type TextMap<'a> = &'a dyn Fn(&ImageFeatures) -> Result<Tensor<4>>;
@@ -124,8 +41,18 @@ pub struct MemoryBank {
     taps: Vec<Tensor<2>>,
     /// Where each image's rows end, the same for all taps.
     ends: Vec<usize>,
+    /// What is forgiven the patches that match a row, one a tap, `[rows]`; empty for nothing.
+    forgiven: Vec<Tensor<1>>,
     calibration: Option<Calibration>,
     options: MemoryBankOptions,
+}
+
+/// How alike patches are to the nearest rows, means over taps, `[batch * compared squares]`.
+struct Match {
+    /// Cosine.
+    plain: Tensor<1>,
+    /// Cosine and what is forgiven, where anything is.
+    forgiving: Option<Tensor<1>>,
 }
 
 impl MemoryBank {
@@ -172,8 +99,9 @@ impl MemoryBank {
             check_features(view, &widths)?;
             check_finite(view)?;
         }
-        let mut bank = Self { taps: vec![], ends: vec![], calibration: None, options };
+        let mut bank = Self { taps: vec![], ends: vec![], forgiven: vec![], calibration: None, options };
         bank.fill(normals, &first.embedding.device())?;
+        bank.forgive();
         if let Some(wanted) = bank.options.calibration.clone() {
             bank.calibration = Some(calibration::calibrate(&bank, normals, probes, text_map, &wanted)?);
         }
@@ -204,15 +132,18 @@ impl MemoryBank {
     /// As [`localize`](Self::localize).
     pub fn localize_with_text(&self, image: &ImageFeatures, text_map: Option<Tensor<4>>, size: [usize; 2]) -> Result<Localization> {
         check_features(image, &self.tap_widths())?;
-        let similarity = self.on_patches(self.less_text(self.similarity(image), text_map, image.grid), image.grid);
+        let Match { plain, forgiving } = self.matched(image, None);
+        let on_patches = |similarity| self.on_patches(self.less_text(similarity, text_map.clone(), image.grid), image.grid);
+        let similarity = on_patches(plain);
         let plain = anomaly(similarity.clone(), image.grid, size);
         let score = score(&plain, &similarity, self.options.score);
-        let raw = if self.options.smoothing > 0.0 {
-            peaking(anomaly(self.smoothed(similarity, image.grid), image.grid, size), plain)
+        let shape = forgiving.map_or(similarity, on_patches);
+        let raw = if self.options.smoothing > 0.0 || !self.forgiven.is_empty() {
+            peaking(anomaly(self.smoothed(shape, image.grid), image.grid, size), plain)
         } else {
             plain
         };
-        let map = self.calibration.as_ref().map_or_else(|| raw.clone(), |calibration| calibration.apply(raw.clone()));
+        let map = self.calibration.as_ref().map_or_else(|| raw.clone(), |calibration| calibration.apply(raw.clone(), score.clone()));
         Ok(Localization { map, raw, threshold: CALIBRATED, score })
     }
 
@@ -248,10 +179,49 @@ impl MemoryBank {
         }
     }
 
-    /// Cosine to the nearest row, mean over taps, `[batch * compared squares]`.
-    fn similarity(&self, image: &ImageFeatures) -> Tensor<1> {
-        let nearest = |(tokens, tap): (Tensor<2>, &Tensor<2>)| tokens.matmul(tap.clone()).max_dim(1);
-        mean(self.tokens(image).into_iter().zip(&self.taps).map(nearest))
+    /// Cosine to the nearest row, mean over taps, `[batch * compared squares]`; without the rows of one of the bank's images, if any.
+    fn similarity(&self, image: &ImageFeatures, left_out: Option<usize>) -> Tensor<1> {
+        self.matched(image, left_out).plain
+    }
+
+    fn matched(&self, image: &ImageFeatures, left_out: Option<usize>) -> Match {
+        let left_out = left_out.map(|index| self.rows_of(index));
+        let (mut plain, mut forgiving) = (vec![], vec![]);
+        for ((number, tap), tokens) in self.taps.iter().enumerate().zip(self.tokens(image)) {
+            let similarity = without_columns(tokens.matmul(tap.clone()), left_out.clone());
+            match self.forgiven.get(number) {
+                None => plain.push(similarity.max_dim(1)),
+                Some(forgiven) => {
+                    let (nearest, row) = similarity.max_dim_with_indices(1);
+                    forgiving.push(nearest.clone() + forgiven.clone().select(0, row.squeeze_dim(1)).unsqueeze_dim(1));
+                    plain.push(nearest);
+                }
+            }
+        }
+        Match { plain: mean(plain), forgiving: (!forgiving.is_empty()).then(|| mean(forgiving)) }
+    }
+
+    /// Rows of one of the bank's images.
+    fn rows_of(&self, image: usize) -> Range<usize> {
+        let start = image.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
+        start..self.ends.get(image).copied().unwrap_or(start)
+    }
+
+    /// Finds how far each row is from the rows of other images.
+    fn forgive(&mut self) {
+        if self.options.forgiveness == 0.0 || self.ends.len() < 2 {
+            return;
+        }
+        let distances = |tap: &Tensor<2>| {
+            let rows = tap.clone().transpose();
+            let of_image = |own: Range<usize>| {
+                let similarity = rows.clone().slice_dim(0, own.clone()).matmul(tap.clone());
+                1.0f32 - without_columns(similarity, Some(own)).max_dim(1)
+            };
+            let images = (0..self.ends.len()).map(|image| self.rows_of(image)).filter(|own| !own.is_empty());
+            Tensor::cat(images.map(of_image).collect(), 0).squeeze_dim::<1>(1) * self.options.forgiveness
+        };
+        self.forgiven = self.taps.iter().map(distances).collect();
     }
 
     /// One a tap, `[batch * compared squares, width]`, unit vectors.
@@ -314,8 +284,16 @@ fn peaking(smooth: Tensor<4>, sharp: Tensor<4>) -> Tensor<4> {
 }
 
 /// Mean over taps of `[positions, 1]`, as `[positions]`.
-fn mean(taps: impl ExactSizeIterator<Item = Tensor<2>>) -> Tensor<1> {
-    Tensor::cat(taps.collect(), 1).mean_dim(1).squeeze_dim(1)
+fn mean(taps: Vec<Tensor<2>>) -> Tensor<1> {
+    Tensor::cat(taps, 1).mean_dim(1).squeeze_dim(1)
+}
+
+/// Similarities whose columns in a range, if any, are those of the farthest rows there can be.
+fn without_columns(similarity: Tensor<2>, columns: Option<Range<usize>>) -> Tensor<2> {
+    match columns {
+        Some(columns) if !columns.is_empty() => similarity.slice_fill(s![.., columns], -1.0),
+        _ => similarity,
+    }
 }
 
 /// Which of all rows are kept (`None` for all), and where each image's rows then end. Every image keeps the same share of

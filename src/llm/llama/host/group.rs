@@ -1,10 +1,9 @@
 //! 32 weights of a row in each form in which they are held.
 //!
-//! Blocks are those of GGUF (`Q8_0`, `Q4_0`) with their way of rounding: values that come from such a block make the same block again.
-
-use std::array;
+//! Blocks are those of GGUF (`Q8_0`, `Q4_0`). Values that come from such a block make the same block again.
 
 use half::{f16, slice::HalfFloatSliceExt};
+use pulp::Simd;
 
 /// Weights that share a scale in the quantized forms; rows are padded with zeros to a multiple of it.
 pub(super) const GROUP: usize = 32;
@@ -12,7 +11,7 @@ pub(super) const GROUP: usize = 32;
 /// 32 weights as they are held.
 pub(super) trait Group: Copy + Default + Send + Sync + 'static {
     /// Rounds weights to this form; `None` for values that are too large for it.
-    fn pack(values: &[f32; GROUP]) -> Option<Self>;
+    fn pack<S: Simd>(simd: S, values: &[f32; GROUP]) -> Option<Self>;
 
     /// The weights, divided by their scale.
     fn unscaled(&self) -> [f32; GROUP];
@@ -27,7 +26,8 @@ pub(super) trait Group: Copy + Default + Send + Sync + 'static {
 }
 
 impl Group for [f32; GROUP] {
-    fn pack(values: &[f32; GROUP]) -> Option<Self> {
+    #[inline(always)]
+    fn pack<S: Simd>(_: S, values: &[f32; GROUP]) -> Option<Self> {
         Some(*values)
     }
 
@@ -43,7 +43,8 @@ impl Group for [f32; GROUP] {
 }
 
 impl Group for [f16; GROUP] {
-    fn pack(values: &[f32; GROUP]) -> Option<Self> {
+    #[inline(always)]
+    fn pack<S: Simd>(_: S, values: &[f32; GROUP]) -> Option<Self> {
         let mut packed = [f16::ZERO; GROUP];
         packed.convert_from_f32_slice(values);
         packed.iter().all(|value| value.is_finite()).then_some(packed)
@@ -72,11 +73,15 @@ pub(super) struct Q8 {
 }
 
 impl Group for Q8 {
-    fn pack(values: &[f32; GROUP]) -> Option<Self> {
-        let largest = values.iter().fold(0.0f32, |most, value| most.max(value.abs()));
-        let scale = largest / 127.0;
+    #[inline(always)]
+    fn pack<S: Simd>(simd: S, values: &[f32; GROUP]) -> Option<Self> {
+        let (lowest, highest) = range(simd, values);
+        let scale = highest.max(-lowest) / 127.0;
         let inverse = inverse(scale);
-        let block = Self { scale: f16::from_f32(scale), bytes: array::from_fn(|i| (values[i] * inverse).round() as i8) };
+        let mut block = Self { scale: f16::from_f32(scale), ..Self::default() };
+        for (byte, value) in block.bytes.iter_mut().zip(values) {
+            *byte = whole(value * inverse) as i8;
+        }
         block.scale.is_finite().then_some(block)
     }
 
@@ -103,15 +108,31 @@ pub(super) struct Q4 {
     pairs: [u8; GROUP / 2],
 }
 
+/// The weight farthest from 0 is brought to one of these levels: to -8 unless another one makes the squares of the errors less.
+/// Against -8 alone, that is a fifth less on SmolLM2's weights.
+const FARTHEST: [f32; 9] = [-8.0, -7.75, -7.5, -7.25, -7.0, -8.25, -8.5, -8.75, -9.0];
+
 impl Group for Q4 {
-    fn pack(values: &[f32; GROUP]) -> Option<Self> {
-        let farthest = values.iter().fold(0.0f32, |most, value| if value.abs() > most.abs() { *value } else { most });
-        let scale = farthest / -8.0;
-        let inverse = inverse(scale);
-        let level = |value: f32| (value * inverse + 8.5).clamp(0.0, 15.0) as u8;
-        let pairs = array::from_fn(|i| level(values[i]) | level(values[i + GROUP / 2]) << 4);
-        let block = Self { scale: f16::from_f32(scale), pairs };
-        block.scale.is_finite().then_some(block)
+    #[inline(always)]
+    fn pack<S: Simd>(simd: S, values: &[f32; GROUP]) -> Option<Self> {
+        let (lowest, highest) = range(simd, values);
+        let farthest = if highest > -lowest { highest } else { lowest };
+        let mut best = (f32::INFINITY, 0.0, f16::ZERO);
+        for level in FARTHEST {
+            let (scale, inverse) = (f16::from_f32(farthest / level), inverse(farthest / level));
+            let error = error_of_levels(simd, values, inverse, small(scale) * OF_SMALL);
+            if scale.is_finite() && error < best.0 {
+                best = (error, inverse, scale);
+            }
+        }
+        let (error, inverse, scale) = best;
+        let mut block = Self { scale, ..Self::default() };
+        let (lower, upper) = values.split_at(GROUP / 2);
+        for ((pair, lower), upper) in block.pairs.iter_mut().zip(lower).zip(upper) {
+            let level = |value: f32| (whole((value * inverse).clamp(-8.0, 7.0)) + 8.0) as u8;
+            *pair = level(*lower) | level(*upper) << 4;
+        }
+        error.is_finite().then_some(block)
     }
 
     #[inline(always)]
@@ -141,6 +162,40 @@ fn small(half: f16) -> f32 {
 /// By how much the exponent's bias differs.
 const OF_SMALL: f32 = f32::from_bits((127 + 112) << 23);
 
+/// The sum of the squared errors of values in whole steps from -8 to 7.
+#[inline(always)]
+fn error_of_levels<S: Simd>(simd: S, values: &[f32; GROUP], inverse: f32, scale: f32) -> f32 {
+    let [inverse, scale, lowest, highest, shift] = [inverse, scale, -8.0, 7.0, SHIFT].map(|value| simd.splat_f32s(value));
+    let mut errors = simd.splat_f32s(0.0);
+    for value in S::as_simd_f32s(values).0 {
+        let level = simd.min_f32s(simd.max_f32s(simd.mul_f32s(*value, inverse), lowest), highest);
+        let level = simd.sub_f32s(simd.add_f32s(level, shift), shift);
+        let difference = simd.sub_f32s(simd.mul_f32s(level, scale), *value);
+        errors = simd.mul_add_e_f32s(difference, difference, errors);
+    }
+    simd.reduce_sum_f32s(errors)
+}
+
+/// The least and the greatest value, and 0 between them.
+#[inline(always)]
+fn range<S: Simd>(simd: S, values: &[f32; GROUP]) -> (f32, f32) {
+    let (mut lowest, mut highest) = (simd.splat_f32s(0.0), simd.splat_f32s(0.0));
+    for value in S::as_simd_f32s(values).0 {
+        (lowest, highest) = (simd.min_f32s(lowest, *value), simd.max_f32s(highest, *value));
+    }
+    (simd.reduce_min_f32s(lowest), simd.reduce_max_f32s(highest))
+}
+
+/// Added to a small value and taken away again, it leaves the nearest whole number.
+const SHIFT: f32 = 1.5 * (1 << 23) as f32;
+
+/// The nearest whole number of a small value; unlike [`f32::round`] it is no call, and spreads over vectors.
+#[inline(always)]
+fn whole(value: f32) -> f32 {
+    value + SHIFT - SHIFT
+}
+
+#[inline(always)]
 fn inverse(scale: f32) -> f32 {
     if scale == 0.0 { 0.0 } else { 1.0 / scale }
 }
@@ -148,12 +203,18 @@ fn inverse(scale: f32) -> f32 {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::array;
+
     use proptest::prelude::*;
 
     use super::*;
 
+    fn pack<G: Group>(values: &[f32; GROUP]) -> Option<G> {
+        G::pack(pulp::Scalar::new(), values)
+    }
+
     fn round_trip<G: Group>(values: &[f32; GROUP]) -> [f32; GROUP] {
-        G::pack(values).unwrap().unpack()
+        pack::<G>(values).unwrap().unpack()
     }
 
     fn largest(values: &[f32; GROUP]) -> f32 {
@@ -166,6 +227,17 @@ mod tests {
         }
     }
 
+    fn squares(found: &[f32; GROUP], expected: &[f32; GROUP]) -> f32 {
+        found.iter().zip(expected).map(|(found, expected)| (found - expected).powi(2)).sum()
+    }
+
+    /// As llama.cpp does it: the value farthest from 0 is -8 steps.
+    fn rounded_to_eighths(values: &[f32; GROUP]) -> [f32; GROUP] {
+        let farthest = values.iter().fold(0.0f32, |most, value| if value.abs() > most.abs() { *value } else { most });
+        let step = farthest / -8.0;
+        values.map(|value| ((value * inverse(step) + 8.5).clamp(0.0, 15.0).floor() - 8.0) * f16::from_f32(step).to_f32())
+    }
+
     proptest! {
         #[test]
         fn rounding_is_within_a_step(values in prop::array::uniform32(-3.0f32..3.0)) {
@@ -174,15 +246,18 @@ mod tests {
             assert_within(&round_trip::<[f16; GROUP]>(&values), &values, most / 2048.0);
             // Half a step, and what rounding of the scale moves the largest value.
             assert_within(&round_trip::<Q8>(&values), &values, most * (0.5 / 127.0 + 1.0 / 2048.0));
-            // A whole step, where the largest value has the other sign.
-            assert_within(&round_trip::<Q4>(&values), &values, most * (1.0 / 8.0 + 1.0 / 2048.0));
+            // A whole step of the smallest that is tried, where the largest value has the other sign, and two of the largest.
+            assert_within(&round_trip::<Q4>(&values), &values, most * (2.0 / 7.0 + 1.0 / 2048.0));
+            prop_assert!(squares(&round_trip::<Q4>(&values), &values) <= squares(&rounded_to_eighths(&values), &values) * 1.001);
         }
 
         #[test]
         fn rounding_twice_is_rounding_once(values in prop::array::uniform32(-3.0f32..3.0)) {
-            let (bytes, pairs) = (Q8::pack(&values).unwrap(), Q4::pack(&values).unwrap());
-            prop_assert_eq!(Q8::pack(&round_trip::<Q8>(&values)).unwrap(), bytes);
-            prop_assert_eq!(Q4::pack(&round_trip::<Q4>(&values)).unwrap(), pairs);
+            let (bytes, pairs) = (round_trip::<Q8>(&values), round_trip::<Q4>(&values));
+            prop_assert_eq!(round_trip::<Q8>(&bytes), bytes);
+            prop_assert_eq!(round_trip::<Q4>(&pairs), pairs);
+            let eighths = rounded_to_eighths(&values);
+            prop_assert_eq!(round_trip::<Q4>(&eighths), eighths);
         }
     }
 
@@ -201,10 +276,10 @@ mod tests {
         // -8 * 0.5 is the value farthest from 0, and the scale's sign is chosen by it.
         let mut values: [f32; GROUP] = array::from_fn(|i| (i as f32 / 4.0).min(3.5) - 2.0);
         values[17] = -4.0;
-        let Q4 { scale, pairs } = Q4::pack(&values).unwrap();
+        let Q4 { scale, pairs } = pack::<Q4>(&values).unwrap();
         assert_eq!(scale.to_f32(), 0.5);
         assert_eq!((pairs[0], pairs[1]), (4 | 11 << 4, 5));
-        let Q8 { scale, bytes } = Q8::pack(&array::from_fn(|i| if i == 3 { -254.0 } else { i as f32 })).unwrap();
+        let Q8 { scale, bytes } = pack::<Q8>(&array::from_fn(|i| if i == 3 { -254.0 } else { i as f32 })).unwrap();
         assert_eq!((scale.to_f32(), bytes[3], bytes[4], bytes[31]), (2.0, -127, 2, 16));
     }
 
@@ -213,8 +288,8 @@ mod tests {
         let mut values = [0.0; GROUP];
         assert_eq!((round_trip::<Q8>(&values), round_trip::<Q4>(&values)), (values, values));
         values[5] = 70_000.0;
-        assert!(<[f16; GROUP]>::pack(&values).is_none() && Q8::pack(&values).is_some());
+        assert!(pack::<[f16; GROUP]>(&values).is_none() && pack::<Q8>(&values).is_some());
         values[5] = 1e8;
-        assert!(Q8::pack(&values).is_none() && Q4::pack(&values).is_none() && <[f32; GROUP]>::pack(&values).is_some());
+        assert!(pack::<Q8>(&values).is_none() && pack::<Q4>(&values).is_none() && pack::<[f32; GROUP]>(&values).is_some());
     }
 }

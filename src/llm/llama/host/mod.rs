@@ -11,6 +11,7 @@ use std::borrow::Cow;
 
 use burn::tensor::{DType, TensorData};
 use half::{bf16, f16, slice::HalfFloatSliceExt};
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::precision::Precision;
@@ -121,11 +122,9 @@ impl<G: Group> Rows<G> {
         self.data.resize(start + rows * self.groups, G::default());
         let packed = self.data[start..].par_chunks_mut(self.groups);
         let fits = packed.zip(values.par_chunks_exact(self.columns.max(1))).all(|(groups, row)| {
-            groups.iter_mut().zip(row.chunks(GROUP)).all(|(group, part)| {
-                let mut floats = [0.0; GROUP];
-                convert(part, &mut floats[..part.len()]);
-                G::pack(&floats).map(|packed| *group = packed).is_some()
-            })
+            let mut floats = vec![0.0; groups.len() * GROUP];
+            convert(row, &mut floats[..row.len()]);
+            Arch::new().dispatch(Pack { floats: &floats, groups })
         });
         fits.then_some(())
     }
@@ -162,6 +161,28 @@ impl<G: Group> Rows<G> {
             to[..self.columns].copy_from_slice(from);
         }
         Cow::Owned(padded)
+    }
+}
+
+/// Rounds a row to its form; false where a value is too large.
+struct Pack<'a, G> {
+    floats: &'a [f32],
+    groups: &'a mut [G],
+}
+
+impl<G: Group> WithSimd for Pack<'_, G> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) -> bool {
+        let mut fits = true;
+        for (group, values) in self.groups.iter_mut().zip(self.floats.as_chunks().0) {
+            match G::pack(simd, values) {
+                Some(packed) => *group = packed,
+                None => fits = false,
+            }
+        }
+        fits
     }
 }
 

@@ -1,0 +1,128 @@
+//! What the prompt learner and the language model learn from: the maps that the trained decoder makes of drawn photographs, by the
+//! very way that `inspect` takes.
+
+use anomalygpt::{AnomalyGpt, AnomalyMap, Place, decoder::Localization, regions};
+use burn::tensor::{Device, Tensor, TensorData};
+use half::f16;
+use image::DynamicImage;
+use indicatif::ProgressBar;
+use rayon::prelude::*;
+
+use crate::{
+    images::{self, Drawn},
+    lines::Line,
+    pool::{self, host},
+    symmetry::Symmetry,
+};
+
+/// Marks generators that draw these images.
+const PURPOSE: u64 = 4;
+/// Images of a line that are compared with the same normal images.
+const IMAGES_PER_BANK: usize = 8;
+/// Most anomalies that are told of a shifted map, the strongest.
+const MOST_REGIONS: usize = 3;
+
+/// One image, as the prompt learner sees it.
+#[derive(Debug)]
+pub struct Item {
+    /// What it shows.
+    pub object: &'static str,
+    /// Where its anomalies are, none for a normal image.
+    pub places: Vec<Place>,
+    /// Maps against text and against normal images, of [`Maps::side`] rows and columns.
+    maps: [Vec<f16>; 2],
+    embedding: Vec<f32>,
+}
+
+/// Which map of which image is seen from which side.
+#[derive(Clone, Copy, Debug)]
+pub struct View {
+    /// The image.
+    pub index: usize,
+    /// Whether it is compared with normal images.
+    pub normals: bool,
+    /// How the map is moved.
+    pub symmetry: Symmetry,
+    /// What is added to the logits of its values, if anything: then the map itself, not what was drawn, says what is true.
+    pub shift: Option<f32>,
+}
+
+/// Images, and the side of their maps.
+#[derive(Debug)]
+pub struct Maps {
+    /// All images.
+    pub items: Vec<Item>,
+    side: usize,
+}
+
+impl Maps {
+    /// Draws `images` of each line, half of them anomalous, and localizes; `side` is that of the maps which are kept.
+    pub fn fill(model: &AnomalyGpt, lines: &[Line], images: usize, side: usize, seed: u64) -> anomalygpt::Result<Self> {
+        let bar = ProgressBar::new((lines.len() * images) as u64);
+        let fill = |(number, line): (usize, &Line)| {
+            let mut rng = pool::rng(seed, PURPOSE, number as u64);
+            let mut items = Vec::new();
+            while items.len() < images {
+                let normals: Vec<_> = images::draw_normals(line, &mut rng).into_iter().map(DynamicImage::ImageRgb8).collect();
+                let with_normals = model.clone().with_normals(&normals)?;
+                for index in 0..IMAGES_PER_BANK.min(images - items.len()) {
+                    let drawn = images::draw(line, lines, index % 2 == 1, &mut rng)?;
+                    items.push(item(line.name(), drawn, [model, &with_normals], side)?);
+                    bar.inc(1);
+                }
+            }
+            Ok(items)
+        };
+        let items = lines.par_iter().enumerate().map(fill).collect::<anomalygpt::Result<Vec<_>>>()?.into_iter().flatten().collect();
+        bar.finish_and_clear();
+        Ok(Self { items, side })
+    }
+
+    /// The map of a view, and the places of its anomalies.
+    ///
+    /// # Errors
+    /// None for maps that [`fill`](Self::fill) made.
+    pub fn seen(&self, view: &View) -> anomalygpt::Result<(Vec<f32>, Vec<Place>)> {
+        let item = &self.items[view.index];
+        let map = view.symmetry.moved(&item.maps[usize::from(view.normals)], 1).into_iter().map(f16::to_f32);
+        let Some(shift) = view.shift else { return Ok((map.collect(), view.symmetry.places(&item.places))) };
+        let map: Vec<f32> = map.map(|value| shifted(value, shift)).collect();
+        let side = self.side as u32;
+        let strongest = regions(&AnomalyMap::new(side, side, map.clone())?, 0.5).into_iter().take(MOST_REGIONS);
+        Ok((map, strongest.map(|region| region.place).collect()))
+    }
+
+    /// Maps as one tensor, `[maps, 1, height, width]`.
+    pub fn tensor(&self, maps: Vec<f32>, device: &Device) -> Tensor<4> {
+        let count = maps.len() / (self.side * self.side).max(1);
+        Tensor::from_data(TensorData::new(maps, [count, 1, self.side, self.side]), device)
+    }
+
+    /// Embeddings of the images, `[views, width]`.
+    pub fn embeddings(&self, views: &[View], device: &Device) -> Tensor<2> {
+        let values: Vec<f32> = views.iter().flat_map(|view| self.items[view.index].embedding.iter().copied()).collect();
+        let width = values.len() / views.len().max(1);
+        Tensor::from_data(TensorData::new(values, [views.len(), width]), device)
+    }
+}
+
+/// A value in `[0, 1]` with `shift` added to its logit.
+fn shifted(value: f32, shift: f32) -> f32 {
+    let value = value.clamp(1e-4, 1.0 - 1e-4);
+    1.0 / (1.0 + (-(value / (1.0 - value)).ln() - shift).exp())
+}
+
+fn item(object: &'static str, drawn: Drawn, models: [&AnomalyGpt; 2], side: usize) -> anomalygpt::Result<Item> {
+    let image = DynamicImage::ImageRgb8(drawn.image);
+    let [against_text, against_normals] = models;
+    let seen = against_text.see(&image)?;
+    let maps = [kept(against_text.localize(&seen, Some(object))?, side)?, kept(against_normals.localize(&seen, Some(object))?, side)?];
+    Ok(Item { object, places: drawn.places, maps, embedding: host(seen.features.embedding)? })
+}
+
+fn kept(localization: Localization, side: usize) -> anomalygpt::Result<Vec<f16>> {
+    let map = localization.bordered()?;
+    let [_, _, height, width] = map.dims();
+    let map = AnomalyMap::new(width as u32, height as u32, host(map)?)?.resize(side as u32, side as u32)?;
+    Ok(map.into_values().into_iter().map(f16::from_f32).collect())
+}

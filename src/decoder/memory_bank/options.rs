@@ -1,0 +1,114 @@
+//! Settings of a memory bank.
+
+use super::CalibrationOptions;
+use crate::error::{Error, Result};
+
+/// How a [`MemoryBank`](super::MemoryBank) is built and read.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct MemoryBankOptions {
+    /// Each token is averaged over a square of so many patches around it; odd, and 1 for the tokens as they are, which is
+    /// right for an encoder that averages its taps itself.
+    pub neighbourhood: usize,
+    /// Side of the squares of patches that are averaged and compared as one, at least 1; 2 costs a quarter.
+    pub coarseness: usize,
+    /// Most patches that a tap keeps; of more, an even selection. `None` keeps all.
+    pub maximum_rows: Option<usize>,
+    /// Standard deviation, in patches, of a Gaussian blur of the map, after which its peak is raised to its height before;
+    /// 0 for none. The score sees the map before it.
+    pub smoothing: f32,
+    /// Share of the text map that is added to the raw map by [`MemoryBank::with_text`](super::MemoryBank::with_text), at least 0.
+    pub text_weight: f32,
+    /// Share, in `[0, 1]`, of a row's distance to the nearest row of another normal image that is forgiven the patches which
+    /// match it: what differs between normal images is no anomaly. 0 for none; without effect for a single image. It forms the
+    /// map, whose height, like the score, comes of what is not forgiven.
+    pub forgiveness: f32,
+    /// How the raw map is brought to one scale for all products; `None` leaves it as it is.
+    pub calibration: Option<CalibrationOptions>,
+    /// How one number an image comes of the map before smoothing.
+    pub score: ScoreRule,
+}
+
+/// How one number an image comes of its raw map.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum ScoreRule {
+    /// The largest value, as in the paper.
+    Maximum,
+    /// The largest value of a patch less this share, in `[0, 1]`, of the median patch: an image that is a little strange all
+    /// over is not one with an anomaly.
+    AboveMedian(f32),
+}
+
+impl ScoreRule {
+    /// The score of an image's raw values.
+    pub(super) fn of(self, values: &[f32]) -> f32 {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f32::total_cmp);
+        let at = |index: usize| sorted.get(index).copied().unwrap_or(0.0);
+        let median_share = match self {
+            Self::Maximum => 0.0,
+            Self::AboveMedian(share) => share,
+        };
+        at(sorted.len().saturating_sub(1)) - at(sorted.len() / 2) * median_share
+    }
+}
+
+impl Default for MemoryBankOptions {
+    fn default() -> Self {
+        Self {
+            neighbourhood: 1,
+            coarseness: 2,
+            maximum_rows: Some(2048),
+            smoothing: 2.5,
+            text_weight: 0.05,
+            forgiveness: 0.5,
+            calibration: Some(CalibrationOptions::default()),
+            score: ScoreRule::AboveMedian(0.5),
+        }
+    }
+}
+
+impl MemoryBankOptions {
+    /// The paper's memory bank: every patch, no averaging or smoothing, no calibration, the map's maximum as the score.
+    pub fn original() -> Self {
+        Self {
+            neighbourhood: 1,
+            coarseness: 1,
+            maximum_rows: None,
+            smoothing: 0.0,
+            text_weight: 0.0,
+            forgiveness: 0.0,
+            calibration: None,
+            score: ScoreRule::Maximum,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        let invalid = |what, reason: &'static str| Err(Error::InvalidConfig { what, reason: reason.into() });
+        if self.neighbourhood.is_multiple_of(2) {
+            return invalid("neighbourhood", "it must be odd");
+        }
+        if self.coarseness == 0 {
+            return invalid("coarseness", "it must be at least 1");
+        }
+        if !(self.text_weight >= 0.0 && self.text_weight.is_finite()) {
+            return invalid("text_weight", "it must be at least 0");
+        }
+        if !(0.0..=1.0).contains(&self.forgiveness) {
+            return invalid("forgiveness", "it must be from 0 to 1");
+        }
+        if self.maximum_rows == Some(0) {
+            return invalid("maximum_rows", "it must be at least 1");
+        }
+        if !(self.smoothing >= 0.0 && self.smoothing.is_finite()) {
+            return invalid("smoothing", "it must be 0 or above");
+        }
+        if let ScoreRule::AboveMedian(share) = self.score
+            && !(0.0..=1.0).contains(&share)
+        {
+            return invalid("score", "the share of the median must be from 0 to 1");
+        }
+        self.calibration.as_ref().map_or(Ok(()), CalibrationOptions::check)
+    }
+}

@@ -1,0 +1,237 @@
+//! The page.
+
+use super::{
+    Card, Gallery, MethodResults, PublishedResults, RunResults, curve,
+    table::{ClassRow, Row, class_rows, columns, is_best, percent, protocols, rows, title},
+};
+use crate::eval::{Metric, Protocol, Share, VerdictCounts};
+
+const STYLE: &str = include_str!("style.css");
+/// More failures than these are counted only.
+const FAILURES_SHOWN: usize = 200;
+
+/// Text as it may stand in an element or a quoted attribute.
+pub(super) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+pub(super) fn page(results: &RunResults, gallery: &Gallery) -> String {
+    let heading = if results.about.dataset.is_empty() { "Evaluation" } else { results.about.dataset.as_str() };
+    let protocols = protocols(results);
+    let sections: String = protocols.iter().enumerate().map(|(index, protocol)| section(results, protocol, index)).collect();
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">\
+         <title>{0} · anomalygpt</title><style>{STYLE}</style></head><body><header><p class=\"kind\">anomalygpt evaluation</p>\
+         <h1>{0}</h1>{1}</header>{2}<main>{sections}{3}{4}{5}{6}</main></body></html>\n",
+        escape(heading),
+        facts(results),
+        navigation(&protocols, gallery, results),
+        verdicts(results),
+        published(&results.published),
+        pictures(gallery),
+        failures(results)
+    )
+}
+
+fn facts(results: &RunResults) -> String {
+    let about = &results.about;
+    let seconds: f64 = results.methods.iter().flat_map(|method| &method.rounds).map(|round| round.seconds).sum();
+    let images: usize = results.methods.iter().map(MethodResults::images).sum();
+    let mut facts = vec![("Model", about.model.clone()), ("Device", about.device.clone()), ("Seed", about.seed.to_string())];
+    facts.push(("Crate", format!("anomalygpt {}", about.crate_version)));
+    if images > 0 && seconds > 0.0 {
+        facts.push(("Inspected", format!("{images} images in {seconds:.0} s, {:.2} a second", images as f64 / seconds)));
+    }
+    facts.extend(about.notes.iter().map(|(name, value)| (name.as_str(), value.clone())));
+    let fact = |(name, value): &(&str, String)| format!("<div><dt>{}</dt><dd>{}</dd></div>", escape(name), escape(value));
+    let facts: String = facts.iter().filter(|(_, value)| !value.is_empty()).map(fact).collect();
+    let command = if about.command.is_empty() { String::new() } else { format!("<pre>{}</pre>", escape(&about.command)) };
+    format!("<dl class=\"facts\">{facts}</dl>{command}")
+}
+
+fn navigation(protocols: &[&Protocol], gallery: &Gallery, results: &RunResults) -> String {
+    let mut links: Vec<(String, String)> =
+        protocols.iter().enumerate().map(|(index, protocol)| (format!("protocol-{index}"), protocol.name.to_string())).collect();
+    let mut more = |there: bool, target: &str, name: &str| {
+        if there {
+            links.push((target.to_owned(), name.to_owned()));
+        }
+    };
+    more(!gallery.misses.is_empty(), "miss-1", "The worst mistake");
+    more(!gallery.misses.is_empty(), "misses", "Worst misses");
+    more(!gallery.hits.is_empty(), "hits", "Best hits");
+    more(failed(results).next().is_some(), "failures", "Not evaluated");
+    let links: String = links.iter().map(|(target, name)| format!("<a href=\"#{target}\">{}</a>", escape(name))).collect();
+    format!("<nav>{links}</nav>")
+}
+
+fn section(results: &RunResults, protocol: &Protocol, index: usize) -> String {
+    let rows = rows(results, protocol);
+    let columns = columns(protocol, rows.iter().map(|row| &row.mean));
+    let body: String = rows.iter().map(|row| summary_row(&rows, row, &columns)).collect();
+    let classes: String = rows.iter().enumerate().map(|(index, row)| classes(row.method, protocol, &columns, index == 0)).collect();
+    format!(
+        "<section id=\"protocol-{index}\"><h2>{}</h2><p class=\"note\">{}. Percentages; mean ± deviation over rounds; the best of equal \
+         numbers of normal images is bold.</p>{}{}{classes}</section>",
+        escape(&protocol.name),
+        escape(&capitalized(&protocol.description())),
+        table(&["Method", "Normals", "Rounds"], &columns, &body),
+        curve::figures(results, protocol)
+    )
+}
+
+fn capitalized(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map(|first| first.to_uppercase().chain(characters).collect()).unwrap_or_default()
+}
+
+fn table(first: &[&str], columns: &[Metric], body: &str) -> String {
+    let first: String = first.iter().map(|name| format!("<th scope=\"col\">{name}</th>")).collect();
+    let columns: String = columns.iter().map(|metric| format!("<th scope=\"col\">{}</th>", metric.name())).collect();
+    format!("<div class=\"scroll\"><table><thead><tr>{first}{columns}</tr></thead><tbody>{body}</tbody></table></div>")
+}
+
+fn summary_row(rows: &[Row<'_>], row: &Row<'_>, columns: &[Metric]) -> String {
+    let cell = |&metric: &Metric| {
+        let class = if is_best(rows, row, metric) { " class=\"best\"" } else { "" };
+        let cell = row.cell(metric);
+        let (value, deviation) = cell.split_once(' ').unwrap_or((&cell, ""));
+        format!("<td{class}>{value}{}</td>", if deviation.is_empty() { String::new() } else { format!(" <small>{deviation}</small>") })
+    };
+    let cells: String = columns.iter().map(cell).collect();
+    let MethodResults { method, shots, rounds } = row.method;
+    format!("<tr><th scope=\"row\">{}</th><td>{shots}</td><td>{}</td>{cells}</tr>", escape(method), rounds.len())
+}
+
+fn classes(method: &MethodResults, protocol: &Protocol, columns: &[Metric], open: bool) -> String {
+    let row = |row: &ClassRow<'_>| {
+        let cells: String = columns.iter().map(|&metric| format!("<td>{}</td>", percent(row.scores.get(metric)))).collect();
+        let ClassRow { normal, anomalous, without_pixels, .. } = row;
+        let class = escape(row.class);
+        format!("<tr><th scope=\"row\">{class}</th><td>{normal}</td><td>{anomalous}</td><td>{without_pixels}</td>{cells}</tr>")
+    };
+    let body: String = class_rows(method, protocol).iter().map(row).collect();
+    format!(
+        "<details{}><summary>Classes: {}</summary>{}</details>",
+        if open { " open" } else { "" },
+        escape(&title(method)),
+        table(&["Class", "Normal", "Anomalous", "Without pixels"], columns, &body)
+    )
+}
+
+/// Verdicts of each method's first round; further rounds judge the same photographs again.
+fn verdicts(results: &RunResults) -> String {
+    let counts = |method: &MethodResults| method.rounds.first()?.protocols.first().map(|results| results.verdicts);
+    let row = |method: &MethodResults| {
+        let counts = counts(method).filter(|counts| counts.good + counts.bad > 0)?;
+        let cells = [counts.accuracy(), counts.rejection_rate(), counts.miss_rate()].map(|share| format!("<td>{}</td>", interval(share)));
+        let VerdictCounts { good, bad, .. } = counts;
+        let (name, shots) = (escape(&method.method), method.shots);
+        Some(format!("<tr><th scope=\"row\">{name}</th><td>{shots}</td><td>{good}</td><td>{bad}</td>{}</tr>", cells.concat()))
+    };
+    let body: String = results.methods.iter().filter_map(row).collect();
+    if body.is_empty() {
+        return body;
+    }
+    let heading = ["Method", "Normals", "Good parts", "Bad parts", "Right", "Good rejected", "Bad passed"];
+    format!(
+        "<section id=\"verdicts\"><h2>Verdicts in words</h2><p class=\"note\">All classes of the first round. In brackets: the interval that \
+         holds the true share with a confidence of 95 % (Wilson).</p>{}</section>",
+        table(&heading, &[], &body)
+    )
+}
+
+fn interval(share: Option<Share>) -> String {
+    share.map_or_else(
+        || "–".into(),
+        |Share { value, low, high }| {
+            format!("{:.1} <span class=\"interval\">[{:.1}, {:.1}]</span>", 100.0 * value, 100.0 * low, 100.0 * high)
+        },
+    )
+}
+
+fn published(rows: &[PublishedResults]) -> String {
+    if rows.is_empty() {
+        return String::new();
+    }
+    let has = |metric: &&Metric| rows.iter().any(|row| row.scores.get(**metric).is_some());
+    let columns: Vec<Metric> = Metric::ALL.iter().filter(has).copied().collect();
+    let row = |row: &PublishedResults| {
+        let cells: String = columns.iter().map(|&metric| format!("<td>{}</td>", percent(row.scores.get(metric)))).collect();
+        let (method, source) = (escape(&row.method), escape(&row.source));
+        format!("<tr><th scope=\"row\">{method}</th><td>{}</td><td>{source}</td>{cells}</tr>", row.shots)
+    };
+    let body: String = rows.iter().map(row).collect();
+    format!(
+        "<section id=\"published\"><h2>Published</h2><p class=\"note\">Numbers from papers; nothing here was run.</p>{}</section>",
+        table(&["Method", "Normals", "Source"], &columns, &body)
+    )
+}
+
+fn pictures(gallery: &Gallery) -> String {
+    let section = |id: &str, card_id: &str, name: &str, what: &str, cards: &[Card]| {
+        if cards.is_empty() {
+            return String::new();
+        }
+        let caption = if gallery.caption.is_empty() { String::new() } else { format!(" {}.", escape(&gallery.caption)) };
+        let cards: String = (1..).zip(cards).map(|(number, picture)| card(picture, card_id, number)).collect();
+        format!("<section id=\"{id}\"><h2>{name}</h2><p class=\"note\">{what}{caption}</p><div class=\"cards\">{cards}</div></section>")
+    };
+    section("misses", "miss", "Worst misses", "The worst first.", &gallery.misses)
+        + &section("hits", "hit", "Best hits", "The clearest first.", &gallery.hits)
+}
+
+fn card(card: &Card, id: &str, number: usize) -> String {
+    let result = &card.result;
+    let picture = |(name, source): (&str, &str)| {
+        format!("<figure><img alt=\"{name} of {}\" src=\"{source}\"><figcaption>{name}</figcaption></figure>", escape(&result.file))
+    };
+    let pictures: String = card.pictures().map(picture).collect();
+    let (label, other) = if result.anomalous { ("anomalous", "normal") } else { ("normal", "anomalous") };
+    let verdict = result.verdict.map(|verdict| format!("<b class=\"{0}\">said {0}</b>", verdict.name())).unwrap_or_default();
+    let probability = result.probability.map(|probability| format!(" with probability {probability:.2} of “Yes”")).unwrap_or_default();
+    let answer = result.answer.as_deref().map(|answer| format!("<blockquote>{}</blockquote>", escape(answer))).unwrap_or_default();
+    format!(
+        "<article id=\"{id}-{number}\"><h3>{number}. {}</h3><div class=\"pictures\">{pictures}</div><p>{}<b>is {label}</b>{}{verdict}{probability}. \
+         Score {:.3}, on the wrong side of {:.0} % of the {other} images.</p>{answer}</article>",
+        escape(&result.file),
+        if result.class.is_empty() { String::new() } else { format!("{}, ", escape(&result.class)) },
+        if verdict.is_empty() { "" } else { ", " },
+        result.score,
+        100.0 * card.wrongness
+    )
+}
+
+fn failed(results: &RunResults) -> impl Iterator<Item = (&MethodResults, &super::Failure)> {
+    results.methods.iter().flat_map(|method| method.rounds.iter().flat_map(|round| &round.failures).map(move |failure| (method, failure)))
+}
+
+fn failures(results: &RunResults) -> String {
+    let count = failed(results).count();
+    if count == 0 {
+        return String::new();
+    }
+    let row = |(method, failure): (&MethodResults, &super::Failure)| {
+        let (file, reason, title) = (escape(&failure.file), escape(&failure.reason), escape(&title(method)));
+        format!("<tr><th scope=\"row\">{file}</th><td class=\"text\">{reason}</td><td class=\"text\">{title}</td></tr>")
+    };
+    let body: String = failed(results).take(FAILURES_SHOWN).map(row).collect();
+    let more = count.saturating_sub(FAILURES_SHOWN);
+    let more = if more > 0 { format!("<p class=\"note\">And {more} more.</p>") } else { String::new() };
+    format!(
+        "<section id=\"failures\"><h2>Not evaluated</h2><p class=\"note\">{count} in all; they count in no number above.</p>{}{more}</section>",
+        table(&["File", "Reason", "Method"], &[], &body)
+    )
+}
