@@ -8,6 +8,8 @@ mod draw;
 mod photographs;
 #[path = "../examples/train_mini/products/mod.rs"]
 mod products;
+#[path = "../examples/train_mini/symmetry.rs"]
+mod symmetry;
 #[path = "../examples/train_mini/textures/mod.rs"]
 mod textures;
 

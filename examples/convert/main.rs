@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release --example convert -- --help`
 
+#[path = "../inspect/chain.rs"]
+mod chain;
 #[path = "../published/model.rs"]
 mod model;
 
@@ -54,12 +56,7 @@ fn main() -> ExitCode {
     match convert(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
-            let mut source = error.source();
-            while let Some(cause) = source {
-                eprintln!("  because: {cause}");
-                source = cause.source();
-            }
+            eprintln!("error: {}", chain::chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

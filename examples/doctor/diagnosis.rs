@@ -7,7 +7,10 @@ use anomalygpt::{
     weights::{CheckpointKind, Part, Size, TensorSource, merge::WithDifference, mismatches},
 };
 
-use crate::survey::{Found, Survey, chain};
+use crate::{
+    chain::chain,
+    survey::{Found, Survey},
+};
 
 /// The files of a whole model.
 #[derive(Clone, Copy, Debug)]

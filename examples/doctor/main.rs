@@ -4,6 +4,8 @@
 //! `cargo run --release --example doctor -- pretrained_ckpt ckpt`
 #![allow(clippy::print_stdout)]
 
+#[path = "../inspect/chain.rs"]
+mod chain;
 mod diagnosis;
 mod report;
 mod survey;

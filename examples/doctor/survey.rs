@@ -12,6 +12,8 @@ use anomalygpt::{
     weights::{Checkpoint, CheckpointKind, Dimension, Fault, Size, TensorSource, mismatches},
 };
 
+use crate::chain::chain;
+
 /// Folders within folders that are searched.
 const DEPTH: usize = 8;
 
@@ -157,18 +159,4 @@ impl Found {
             }
         }
     }
-}
-
-/// An error and its causes in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

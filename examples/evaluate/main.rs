@@ -3,6 +3,8 @@
 //! `cargo run --release --example evaluate -- --help`
 
 mod arguments;
+#[path = "../inspect/chain.rs"]
+mod chain;
 mod journal;
 mod maps;
 mod memory;
@@ -12,12 +14,13 @@ mod output;
 mod plan;
 mod run;
 
-use std::{error::Error, fs, path::Path, process::ExitCode};
+use std::{fs, path::Path, process::ExitCode};
 
 use anomalygpt::default_device;
 use clap::Parser;
 
 use arguments::Arguments;
+use chain::chain;
 use journal::Journal;
 use methods::Models;
 
@@ -84,18 +87,4 @@ fn run(arguments: &Arguments) -> Result<usize, Failure> {
 /// The report's path with another ending.
 fn beside(report: &Path, ending: &str) -> std::path::PathBuf {
     report.with_extension(ending)
-}
-
-/// An error and its causes, each once.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }

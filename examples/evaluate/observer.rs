@@ -16,6 +16,7 @@ use rayon::prelude::*;
 use crate::{
     Failure,
     arguments::Arguments,
+    chain::chain,
     journal::{Journal, Row},
     maps,
     methods::{Method, Outcome},
@@ -73,10 +74,12 @@ impl<'a> Observer<'a> {
                     self.measure(&sample, &photograph, &outcomes)?;
                     self.rows(&sample, outcomes)?
                 }
-                Err(error) if self.arguments.strict => return Err(Failure::Other(format!("{}: {}", sample.name, crate::chain(&error)))),
+                Err(error) if self.arguments.strict => {
+                    return Err(Failure::Other(format!("{}: {}", sample.name, chain(&error))));
+                }
                 Err(error) => {
                     failed += 1;
-                    let error = crate::chain(&error);
+                    let error = chain(&error);
                     self.bar.suspend(|| eprintln!("warning: {}: {error}", sample.name));
                     vec![Row { error: Some(error), ..self.row(&sample) }]
                 }

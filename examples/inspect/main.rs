@@ -3,6 +3,7 @@
 //! `cargo run --release --example inspect -- --help`
 #![allow(clippy::print_stdout)]
 
+mod chain;
 mod files;
 mod output;
 mod run;

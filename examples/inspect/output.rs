@@ -13,6 +13,8 @@ use image::DynamicImage;
 use serde_json::{Value, json};
 use tiff::encoder::{TiffEncoder, colortype::Gray32Float};
 
+use crate::chain::chain;
+
 /// Where results go.
 #[derive(Debug)]
 pub(crate) struct Output {
@@ -75,20 +77,6 @@ impl Output {
         }
         Ok(path)
     }
-}
-
-/// An error and its causes, each once.
-pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        source = cause.source();
-    }
-    text
 }
 
 fn write_text(out: &mut impl Write, input: &crate::Input, inspection: &Inspection) -> io::Result<()> {

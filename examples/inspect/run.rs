@@ -14,8 +14,9 @@ use clap::Args;
 use image::DynamicImage;
 
 use crate::{
+    chain::chain,
     files::{self, Input},
-    output::{self, Output},
+    output::Output,
 };
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
@@ -54,7 +55,7 @@ pub(crate) fn exit(outcome: Outcome<bool>) -> ExitCode {
         // Whoever reads has seen enough.
         Err(error) if error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", output::chain(error.as_ref()));
+            eprintln!("error: {}", chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

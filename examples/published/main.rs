@@ -3,6 +3,8 @@
 //! `cargo run --release --example published -- --help`
 #![allow(clippy::print_stdout)]
 
+#[path = "../inspect/chain.rs"]
+mod chain;
 #[path = "../inspect/files.rs"]
 mod files;
 mod model;

@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release --example trace -- --help`
 
+#[path = "../inspect/chain.rs"]
+mod chain;
 #[path = "../published/model.rs"]
 mod model;
 
@@ -55,12 +57,7 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("error: {error}");
-            let mut source = error.source();
-            while let Some(cause) = source {
-                eprintln!("  {cause}");
-                source = cause.source();
-            }
+            eprintln!("error: {}", chain::chain(error.as_ref()));
             ExitCode::FAILURE
         }
     }

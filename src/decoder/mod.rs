@@ -124,3 +124,24 @@ macro_rules! forward {
 }
 forward!(Box);
 forward!(Arc);
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    #[test]
+    fn whatever_the_threshold_half_is_the_border() {
+        let map = Tensor::<4>::from_data([[[[0.0f32, 0.2, 0.25, 0.3, 1.0]]]], &Device::default());
+        let bordered = |threshold| Localization { threshold, ..Localization::from_map(map.clone()) }.bordered();
+        let values = |threshold| bordered(threshold).unwrap().into_data().try_to_vec::<f32>().unwrap();
+        assert_eq!(values(CALIBRATED), [0.0, 0.2, 0.25, 0.3, 1.0]);
+        let found = values(0.25);
+        assert!((found[2] - CALIBRATED).abs() < 1e-6 && found.is_sorted() && found[0] == 0.0 && found[4] == 1.0, "{found:?}");
+        for threshold in [0.0, 1.0, f32::NAN, -0.5] {
+            assert!(matches!(bordered(threshold), Err(Error::Component { component: "decoder", .. })), "{threshold}");
+        }
+    }
+}

@@ -1,7 +1,11 @@
 #![allow(clippy::unwrap_used)]
 
+use std::cell::RefCell;
+
 use burn::tensor::{Device, Distribution, TensorData};
 use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 use super::{rows::Rows, *};
 use crate::decoder::{Decoder, MemoryBank, MemoryBankOptions, PatchTextDecoder, PatchTextDecoderConfig, Reference, TextPair};
@@ -11,11 +15,18 @@ const ROUNDING: f32 = 5e-3;
 
 const GRID: [usize; 2] = [6, 8];
 
+thread_local! {
+    /// A device's own generator is shared by all tests, which run in any order; each test has a thread, and so numbers, of its own.
+    static NUMBERS: RefCell<ChaCha8Rng> = RefCell::new(ChaCha8Rng::seed_from_u64(0));
+}
+
 /// Random features of `batch` images, two taps.
 fn images(batch: usize, grid: [usize; 2]) -> ImageFeatures {
     let device = Device::default();
-    let random = |width| Tensor::<3>::random([batch, grid[0] * grid[1], width], Distribution::Normal(0.0, 1.0), &device);
-    let embedding = Tensor::<2>::random([batch, 5], Distribution::Normal(0.0, 1.0), &device);
+    let values = |count: usize| NUMBERS.with_borrow_mut(|rng| (0..count).map(|_| rng.random_range(-1.7f32..1.7)).collect::<Vec<_>>());
+    let patches = grid[0] * grid[1];
+    let random = |width: usize| Tensor::<3>::from_data(TensorData::new(values(batch * patches * width), [batch, patches, width]), &device);
+    let embedding = Tensor::<2>::from_data(TensorData::new(values(batch * 5), [batch, 5]), &device);
     ImageFeatures { patch_tokens: vec![random(6), random(4)], grid, embedding }
 }
 
@@ -68,7 +79,7 @@ fn a_far_patch_is_the_peak_and_raises_the_score() {
             let (normal, bad) = (localize(&normals[0]), localize(&damaged(&normals[0], 20)));
             assert_eq!(bad.raw.dims(), [1, 1, GRID[0], GRID[1]], "{name}");
             let (scores, raw) = ([normal.score, bad.score].map(|score| numbers(score).unwrap()[0]), numbers(bad.raw).unwrap());
-            assert!(scores[1] > scores[0] + 0.02, "{name} {scores:?}");
+            assert!(scores[1] > scores[0] + 0.05, "{name} {scores:?}");
             assert_eq!(peak(&raw), 20, "{name}");
             let map = numbers(bad.map).unwrap();
             assert!(map.iter().zip(&raw).all(|(map, raw)| (map - raw / (1.0 + raw)).abs() < 1e-6 && (0.0..1.0).contains(map)), "{name}");

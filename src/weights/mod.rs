@@ -108,32 +108,23 @@ pub trait TensorSource: Debug + Send + Sync {
     }
 }
 
-impl<S: TensorSource + ?Sized> TensorSource for Box<S> {
-    fn origin(&self) -> &Path {
-        (**self).origin()
-    }
-    fn tensors(&self) -> &BTreeMap<String, TensorInfo> {
-        (**self).tensors()
-    }
-    fn read(&self, name: &str) -> Result<TensorData> {
-        (**self).read(name)
-    }
-    fn read_f32(&self, name: &str) -> Result<TensorData> {
-        (**self).read_f32(name)
-    }
+macro_rules! forward {
+    ($pointer:ty) => {
+        impl<S: TensorSource + ?Sized> TensorSource for $pointer {
+            fn origin(&self) -> &Path {
+                (**self).origin()
+            }
+            fn tensors(&self) -> &BTreeMap<String, TensorInfo> {
+                (**self).tensors()
+            }
+            fn read(&self, name: &str) -> Result<TensorData> {
+                (**self).read(name)
+            }
+            fn read_f32(&self, name: &str) -> Result<TensorData> {
+                (**self).read_f32(name)
+            }
+        }
+    };
 }
-
-impl<S: TensorSource + ?Sized> TensorSource for &S {
-    fn origin(&self) -> &Path {
-        (**self).origin()
-    }
-    fn tensors(&self) -> &BTreeMap<String, TensorInfo> {
-        (**self).tensors()
-    }
-    fn read(&self, name: &str) -> Result<TensorData> {
-        (**self).read(name)
-    }
-    fn read_f32(&self, name: &str) -> Result<TensorData> {
-        (**self).read_f32(name)
-    }
-}
+forward!(Box<S>);
+forward!(&S);
