@@ -1,7 +1,7 @@
 //! Choices where the authors' code behaves oddly: theirs, or the sound one.
 
 use crate::{
-    decoder::MemoryBankOptions,
+    decoder::{MemoryBankOptions, memory_bank::CalibrationOptions},
     llm::GenerateOptions,
     preprocess::{Fit, ReadOptions},
     text::{
@@ -102,7 +102,9 @@ impl Default for Compat {
     /// All of a photograph is seen ([`Fit::Pad`]); classes are whole words; normal photographs are compared with in four quarter
     /// turns, and what users see of that is calibrated; answers are the likeliest.
     fn default() -> Self {
-        let normals = MemoryBankOptions { calibration: MemoryBankOptions::default().calibration, ..MemoryBankOptions::original() };
+        // What a quarter turn changes says little of how parts differ.
+        let calibration = Some(CalibrationOptions { spread_of_views: None, ..CalibrationOptions::default() });
+        let normals = MemoryBankOptions { calibration, ..MemoryBankOptions::original() };
         let behaviour = Behaviour { views: Views::QuarterTurns, normals, prompt_map: PromptMap::Raw, ..Behaviour::default() };
         Self { read: ReadOptions::default(), fit: Fit::Pad, behaviour }
     }

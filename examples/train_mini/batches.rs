@@ -39,7 +39,7 @@ const PRESENCE: f64 = 0.6;
 /// Most that is added to an embedding's values, in their standard deviations: the map, not the product, tells what is wrong.
 const EMBEDDING_NOISE: f32 = 1.0;
 /// How often a map is shifted, and by how much: what a map means must hold for any product, not only for those that are drawn.
-const SHIFTED: f64 = 0.6;
+const SHIFTED: f64 = 0.5;
 const SHIFTS: Range<f32> = -4.0..4.0;
 /// Mark generators that draw batches.
 const PIXELS: u64 = 2;

@@ -19,6 +19,8 @@ use crate::{
 const PURPOSE: u64 = 4;
 /// Images of a line that are compared with the same normal images.
 const IMAGES_PER_BANK: usize = 8;
+/// How far a map is shifted at the most for what was drawn to stay true.
+const SLIGHT: f32 = 1.0;
 /// Most anomalies that are told of a shifted map, the strongest.
 const MOST_REGIONS: usize = 3;
 
@@ -43,7 +45,7 @@ pub struct View {
     pub normals: bool,
     /// How the map is moved.
     pub symmetry: Symmetry,
-    /// What is added to the logits of its values, if anything: then the map itself, not what was drawn, says what is true.
+    /// What is added to the logits of its values, if anything; if it is much, the map itself, not what was drawn, says what is true.
     pub shift: Option<f32>,
 }
 
@@ -85,8 +87,11 @@ impl Maps {
     pub fn seen(&self, view: &View) -> anomalygpt::Result<(Vec<f32>, Vec<Place>)> {
         let item = &self.items[view.index];
         let map = view.symmetry.moved(&item.maps[usize::from(view.normals)], 1).into_iter().map(f16::to_f32);
-        let Some(shift) = view.shift else { return Ok((map.collect(), view.symmetry.places(&item.places))) };
+        let shift = view.shift.unwrap_or(0.0);
         let map: Vec<f32> = map.map(|value| shifted(value, shift)).collect();
+        if shift.abs() <= SLIGHT {
+            return Ok((map, view.symmetry.places(&item.places)));
+        }
         let side = self.side as u32;
         let strongest = regions(&AnomalyMap::new(side, side, map.clone())?, 0.5).into_iter().take(MOST_REGIONS);
         Ok((map, strongest.map(|region| region.place).collect()))

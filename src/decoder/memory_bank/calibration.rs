@@ -1,14 +1,16 @@
 //! One scale for all products: where normal images lie on the raw map's scale, and where an anomaly starts.
 //!
-//! With two normal images or more, each is compared with the bank of the others, all of its views left out. Such banks hold
-//! an image less, so what they find is a little higher than what the whole bank finds in a good part: that is the margin.
+//! With two normal images or more, each is compared with the bank of the others, all of its views left out. Slightly turned views
+//! of a single image (probes) take their place. A few images tell badly how parts differ from one another; how far mirrored views
+//! of each are from the image itself tells it a second time, of other samples, so the border is the geometric mean of both.
 //! Whether an image is anomalous at all is said best by its score, so the height of its map follows from that.
-//! One image can't tell how parts differ from one another; slightly turned views of it (probes) differ less than parts do,
-//! by a factor that is a setting.
 
 use burn::tensor::{Bool, Tensor, TensorData, activation::sigmoid};
 
-use super::{MemoryBank, ScoreRule, TextMap, mean};
+use super::{
+    MemoryBank, TextMap,
+    matching::{Match, mean},
+};
 use crate::{
     encoder::ImageFeatures,
     error::{Error, Result},
@@ -21,8 +23,8 @@ const NEAR: usize = 2;
 const LEAST_SCORE: f32 = 0.02;
 
 /// Settings of the calibrated map, `sigmoid(sharpness * (z - 1))`. `z` is 0 at the normal images' `low` quantile of raw values, and
-/// grows evenly up to the map's peak, where it is the image's score as a multiple of the normal images' mean score: a peak above 0.5 is
-/// a score above theirs. Within an image it grows strictly with the raw map, so ranks are kept.
+/// grows evenly up to the map's peak, where it is the image's score as a multiple of the border: a peak above 0.5 is a score above it.
+/// Below `low`, `z` has one slope for all images. Within an image it grows strictly with the raw map, so ranks are kept.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CalibrationOptions {
@@ -30,13 +32,16 @@ pub struct CalibrationOptions {
     pub sharpness: f32,
     /// Share of the normal images' patches below `z = 0`, in `[0, 1]`.
     pub low: f32,
-    /// With one normal image: how much more good parts differ from it than its probes do, above 0.
+    /// Where all normal images bring further views, which should be mirrored ones: the border as a multiple of the geometric mean of
+    /// the views' mean score, each compared with its own image alone, and the images' mean score, above 0. `None` leaves views aside.
+    pub spread_of_views: Option<f32>,
+    /// With one normal image, and views left aside: how much more good parts differ from it than its probes do, above 0.
     pub spread_of_parts: f32,
 }
 
 impl Default for CalibrationOptions {
     fn default() -> Self {
-        Self { sharpness: 5.0, low: 0.5, spread_of_parts: 1.3 }
+        Self { sharpness: 5.0, low: 0.75, spread_of_views: Some(1.12), spread_of_parts: 1.3 }
     }
 }
 
@@ -49,8 +54,8 @@ impl CalibrationOptions {
         if !(0.0..=1.0).contains(&self.low) {
             return invalid("low quantile of the calibration", "it must be from 0 to 1");
         }
-        if !(self.spread_of_parts > 0.0 && self.spread_of_parts.is_finite()) {
-            return invalid("spread of parts", "it must be above 0");
+        if [Some(self.spread_of_parts), self.spread_of_views].into_iter().flatten().any(|spread| !(spread > 0.0 && spread.is_finite())) {
+            return invalid("spread of parts or of views", "it must be above 0");
         }
         Ok(())
     }
@@ -61,27 +66,42 @@ impl CalibrationOptions {
 pub(super) struct Calibration {
     /// Raw value of an ordinary patch.
     low: f32,
+    /// Raw value of an ordinary map's peak, where an anomaly starts.
+    high: f32,
     /// Score at which an anomaly starts.
     score: f32,
     sharpness: f32,
 }
 
 impl Calibration {
-    /// From raw values of normal images, one list each; there is at least one value.
-    fn of(images: Vec<Vec<f32>>, rule: ScoreRule, spread: f32, options: &CalibrationOptions) -> Self {
-        let scores: f32 = images.iter().map(|values| rule.of(values)).sum();
-        let score = (scores / images.len().max(1) as f32 * spread).max(LEAST_SCORE);
-        Self { low: quantile(images.concat(), options.low), score, sharpness: options.sharpness }
+    /// From normal images, of which there is at least one, and the border that their scores give.
+    fn of(images: &[Sample], border: impl FnOnce(f32) -> f32, options: &CalibrationOptions) -> Self {
+        let count = images.len().max(1) as f32;
+        let mean = images.iter().map(|image| image.score).sum::<f32>() / count;
+        let score = border(mean).max(LEAST_SCORE);
+        let peaks = images.iter().map(|image| image.shape.iter().copied().fold(0.0, f32::max)).sum::<f32>() / count;
+        let low = quantile(images.iter().flat_map(|image| image.shape.iter().copied()).collect(), options.low);
+        let high = (peaks * score / mean.max(LEAST_SCORE)).max(low + LEAST_SCORE);
+        Self { low, high, score, sharpness: options.sharpness }
     }
 
     /// The calibrated maps of raw ones, `[batch, 1, height, width]`, whose scores are `[batch]`.
     pub(super) fn apply(&self, raw: Tensor<4>, scores: Tensor<1>) -> Tensor<4> {
-        let peak = raw.clone().flatten::<2>(1, 3).max_dim(1).squeeze_dim::<1>(1);
-        let height = scores / self.score;
-        let slope = height.clone() / (peak.clone() - self.low).clamp_min(LEAST_SCORE);
         let each = |values: Tensor<1>| values.reshape([-1, 1, 1, 1]);
-        sigmoid((each(height) - (each(peak) - raw) * each(slope) - 1.0) * self.sharpness)
+        let peak = each(raw.clone().flatten::<2>(1, 3).max_dim(1).squeeze_dim::<1>(1));
+        let height = each(scores / self.score);
+        let low = peak.clone().clamp_max(self.low);
+        let slope = height.clone() / (peak.clone() - low.clone()).clamp_min(LEAST_SCORE);
+        let below = (raw.clone() - low).clamp_max(0.0) * (-slope.clone() + 1.0 / (self.high - self.low));
+        sigmoid((height - (peak - raw) * slope + below - 1.0) * self.sharpness)
     }
+}
+
+/// One normal image, compared with others.
+struct Sample {
+    score: f32,
+    /// Raw values of its patches, as they form maps.
+    shape: Vec<f32>,
 }
 
 fn quantile(mut values: Vec<f32>, share: f32) -> f32 {
@@ -100,20 +120,56 @@ pub(super) fn calibrate(
     text_map: Option<TextMap<'_>>,
     options: &CalibrationOptions,
 ) -> Result<Calibration> {
-    let dissimilarity = |view: &ImageFeatures, similarity: Tensor<1>| {
+    let samples = |view: &ImageFeatures, matched: Match| {
         let text_map = text_map.map(|text_map| text_map(view)).transpose()?;
-        let found = (1.0f32 - bank.less_text(similarity, text_map, view.grid)).into_data().convert::<f32>().try_to_vec::<f32>();
-        found.map_err(|error| Error::component("the memory bank", error.to_string()))
+        let Match { plain, shape } = matched.map(|similarity| bank.less_text(similarity, text_map.clone(), view.grid));
+        let shape = bank.smoothed(bank.on_patches(shape.unwrap_or_else(|| plain.clone()), view.grid), view.grid);
+        let squares = bank.coarse(view.grid).iter().product::<usize>().max(1);
+        let (plain, shape) = (host(1.0f32 - plain)?, host(1.0f32 - shape)?);
+        let shapes = shape.chunks(view.grid[0] * view.grid[1]);
+        let sample = |(plain, shape): (&[f32], &[f32])| Sample { score: bank.options.score.of(plain), shape: shape.to_vec() };
+        Ok(plain.chunks(squares).zip(shapes).map(sample).collect::<Vec<_>>())
     };
-    let (values, spread): (Result<Vec<_>>, f32) = match (normals, probes) {
-        ([views], []) => (views.first().map(|image| dissimilarity(image, within_itself(bank, image))).into_iter().collect(), 1.0),
-        ([_], probes) => (probes.iter().map(|probe| dissimilarity(probe, bank.similarity(probe, None))).collect(), options.spread_of_parts),
+    let images: Result<Vec<Vec<Sample>>> = match (normals, probes) {
+        ([views], []) => {
+            views.iter().take(1).map(|image| samples(image, Match { plain: within_itself(bank, image), shape: None })).collect()
+        }
+        ([_], probes) => probes.iter().map(|probe| samples(probe, bank.matched(probe, None))).collect(),
         _ => {
             let views = normals.iter().enumerate().flat_map(|(index, views)| views.iter().map(move |view| (index, view)));
-            (views.map(|(index, view)| dissimilarity(view, bank.similarity(view, Some(index)))).collect(), 1.0)
+            views.map(|(index, view)| samples(view, bank.matched(view, Some(index)))).collect()
         }
     };
-    Ok(Calibration::of(values?, bank.options.score, spread, options))
+    let images: Vec<Sample> = images?.into_iter().flatten().collect();
+    let views = normals.iter().map(|views| view_scores(bank, views, &samples)).collect::<Result<Vec<_>>>()?;
+    let scores = views.concat();
+    let border = |mean: f32| match options.spread_of_views {
+        Some(spread) if views.iter().all(|scores| !scores.is_empty()) => {
+            spread * (mean.max(0.0) * scores.iter().sum::<f32>().max(0.0) / scores.len() as f32).sqrt()
+        }
+        _ if normals.len() == 1 && !probes.is_empty() => mean * options.spread_of_parts,
+        _ => mean,
+    };
+    Ok(Calibration::of(&images, border, options))
+}
+
+/// Scores of an image's further views, each compared with the image alone.
+fn view_scores(
+    bank: &MemoryBank,
+    views: &[ImageFeatures],
+    samples: &dyn Fn(&ImageFeatures, Match) -> Result<Vec<Sample>>,
+) -> Result<Vec<f32>> {
+    let Some(first) = views.first() else { return Ok(Vec::new()) };
+    let squares = bank.coarse(first.grid).iter().product::<usize>();
+    let own: Vec<_> = bank.tokens(first).into_iter().map(|tokens| tokens.slice_dim(0, 0..squares)).collect();
+    let of_view = |view| samples(view, Match { plain: bank.nearest(view, &own), shape: None });
+    let scores = views.iter().map(of_view).collect::<Result<Vec<_>>>()?;
+    Ok(scores.into_iter().flatten().skip(1).map(|sample| sample.score).collect())
+}
+
+fn host(values: Tensor<1>) -> Result<Vec<f32>> {
+    let values = values.into_data().convert::<f32>().try_to_vec::<f32>();
+    values.map_err(|error| Error::component("the memory bank", error.to_string()))
 }
 
 /// Similarity of each patch of an image to those of the same image that are not near it.

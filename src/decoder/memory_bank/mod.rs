@@ -8,11 +8,10 @@
 //! sees the same scale for all products. [`MemoryBankOptions::original`] switches all of this off.
 
 mod calibration;
+mod matching;
 mod options;
 
-use std::ops::Range;
-
-use burn::tensor::{Device, Tensor, TensorData, s};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{
     CALIBRATED, Localization, check_features,
@@ -27,6 +26,7 @@ pub use calibration::CalibrationOptions;
 pub use options::{MemoryBankOptions, ScoreRule};
 
 use calibration::Calibration;
+use matching::Match;
 
 /// Least norm of a token, as in the reference.
 const LEAST_NORM: f32 = 1e-8;
@@ -43,16 +43,10 @@ pub struct MemoryBank {
     ends: Vec<usize>,
     /// What is forgiven the patches that match a row, one a tap, `[rows]`; empty for nothing.
     forgiven: Vec<Tensor<1>>,
+    /// How much each tap counts in the map's shape, together 1.
+    shares: Vec<f32>,
     calibration: Option<Calibration>,
     options: MemoryBankOptions,
-}
-
-/// How alike patches are to the nearest rows, means over taps, `[batch * compared squares]`.
-struct Match {
-    /// Cosine.
-    plain: Tensor<1>,
-    /// Cosine and what is forgiven, where anything is.
-    forgiving: Option<Tensor<1>>,
 }
 
 impl MemoryBank {
@@ -99,7 +93,8 @@ impl MemoryBank {
             check_features(view, &widths)?;
             check_finite(view)?;
         }
-        let mut bank = Self { taps: vec![], ends: vec![], forgiven: vec![], calibration: None, options };
+        let shares = options.shares(widths.len())?;
+        let mut bank = Self { taps: vec![], ends: vec![], forgiven: vec![], shares, calibration: None, options };
         bank.fill(normals, &first.embedding.device())?;
         bank.forgive();
         if let Some(wanted) = bank.options.calibration.clone() {
@@ -132,19 +127,20 @@ impl MemoryBank {
     /// As [`localize`](Self::localize).
     pub fn localize_with_text(&self, image: &ImageFeatures, text_map: Option<Tensor<4>>, size: [usize; 2]) -> Result<Localization> {
         check_features(image, &self.tap_widths())?;
-        let Match { plain, forgiving } = self.matched(image, None);
-        let on_patches = |similarity| self.on_patches(self.less_text(similarity, text_map.clone(), image.grid), image.grid);
-        let similarity = on_patches(plain);
+        let Match { plain, shape } = self.matched(image, None).map(|similarity| self.less_text(similarity, text_map.clone(), image.grid));
+        let similarity = self.on_patches(plain, image.grid);
         let plain = anomaly(similarity.clone(), image.grid, size);
         let score = score(&plain, &similarity, self.options.score);
-        let shape = forgiving.map_or(similarity, on_patches);
-        let raw = if self.options.smoothing > 0.0 || !self.forgiven.is_empty() {
-            peaking(anomaly(self.smoothed(shape, image.grid), image.grid, size), plain)
-        } else {
-            plain
+        let shape = match (shape, self.options.smoothing > 0.0) {
+            (None, false) => plain.clone(),
+            (shape, _) => {
+                let on_patches = shape.map_or(similarity, |shape| self.on_patches(shape, image.grid));
+                anomaly(self.smoothed(on_patches, image.grid), image.grid, size)
+            }
         };
-        let map = self.calibration.as_ref().map_or_else(|| raw.clone(), |calibration| calibration.apply(raw.clone(), score.clone()));
-        Ok(Localization { map, raw, threshold: CALIBRATED, score })
+        let map = self.calibration.as_ref().map(|calibration| calibration.apply(shape.clone(), score.clone()));
+        let raw = peaking(shape, plain);
+        Ok(Localization { map: map.unwrap_or_else(|| raw.clone()), raw, threshold: CALIBRATED, score })
     }
 
     /// Blurred as the options say, `[batch * patches]`.
@@ -177,51 +173,6 @@ impl MemoryBank {
             Some(map) => similarity - antialiased(map, self.coarse(grid)).flatten(0, 3) * self.options.text_weight,
             None => similarity,
         }
-    }
-
-    /// Cosine to the nearest row, mean over taps, `[batch * compared squares]`; without the rows of one of the bank's images, if any.
-    fn similarity(&self, image: &ImageFeatures, left_out: Option<usize>) -> Tensor<1> {
-        self.matched(image, left_out).plain
-    }
-
-    fn matched(&self, image: &ImageFeatures, left_out: Option<usize>) -> Match {
-        let left_out = left_out.map(|index| self.rows_of(index));
-        let (mut plain, mut forgiving) = (vec![], vec![]);
-        for ((number, tap), tokens) in self.taps.iter().enumerate().zip(self.tokens(image)) {
-            let similarity = without_columns(tokens.matmul(tap.clone()), left_out.clone());
-            match self.forgiven.get(number) {
-                None => plain.push(similarity.max_dim(1)),
-                Some(forgiven) => {
-                    let (nearest, row) = similarity.max_dim_with_indices(1);
-                    forgiving.push(nearest.clone() + forgiven.clone().select(0, row.squeeze_dim(1)).unsqueeze_dim(1));
-                    plain.push(nearest);
-                }
-            }
-        }
-        Match { plain: mean(plain), forgiving: (!forgiving.is_empty()).then(|| mean(forgiving)) }
-    }
-
-    /// Rows of one of the bank's images.
-    fn rows_of(&self, image: usize) -> Range<usize> {
-        let start = image.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
-        start..self.ends.get(image).copied().unwrap_or(start)
-    }
-
-    /// Finds how far each row is from the rows of other images.
-    fn forgive(&mut self) {
-        if self.options.forgiveness == 0.0 || self.ends.len() < 2 {
-            return;
-        }
-        let distances = |tap: &Tensor<2>| {
-            let rows = tap.clone().transpose();
-            let of_image = |own: Range<usize>| {
-                let similarity = rows.clone().slice_dim(0, own.clone()).matmul(tap.clone());
-                1.0f32 - without_columns(similarity, Some(own)).max_dim(1)
-            };
-            let images = (0..self.ends.len()).map(|image| self.rows_of(image)).filter(|own| !own.is_empty());
-            Tensor::cat(images.map(of_image).collect(), 0).squeeze_dim::<1>(1) * self.options.forgiveness
-        };
-        self.forgiven = self.taps.iter().map(distances).collect();
     }
 
     /// One a tap, `[batch * compared squares, width]`, unit vectors.
@@ -281,19 +232,6 @@ fn anomaly(similarity: Tensor<1>, grid: [usize; 2], size: [usize; 2]) -> Tensor<
 fn peaking(smooth: Tensor<4>, sharp: Tensor<4>) -> Tensor<4> {
     let peak = |maps: Tensor<4>| maps.flatten::<2>(1, 3).max_dim(1).clamp_min(LEAST_NORM).unsqueeze_dims::<4>(&[2, 3]);
     smooth.clone() * (peak(sharp) / peak(smooth))
-}
-
-/// Mean over taps of `[positions, 1]`, as `[positions]`.
-fn mean(taps: Vec<Tensor<2>>) -> Tensor<1> {
-    Tensor::cat(taps, 1).mean_dim(1).squeeze_dim(1)
-}
-
-/// Similarities whose columns in a range, if any, are those of the farthest rows there can be.
-fn without_columns(similarity: Tensor<2>, columns: Option<Range<usize>>) -> Tensor<2> {
-    match columns {
-        Some(columns) if !columns.is_empty() => similarity.slice_fill(s![.., columns], -1.0),
-        _ => similarity,
-    }
 }
 
 /// Which of all rows are kept (`None` for all), and where each image's rows then end. Every image keeps the same share of

@@ -23,6 +23,8 @@ pub struct MemoryBankOptions {
     /// match it: what differs between normal images is no anomaly. 0 for none; without effect for a single image. It forms the
     /// map, whose height, like the score, comes of what is not forgiven.
     pub forgiveness: f32,
+    /// How much each tap counts in the map's shape, one number at least 0 a tap; empty for all alike. The score hears all taps alike.
+    pub map_shares: Vec<f32>,
     /// How the raw map is brought to one scale for all products; `None` leaves it as it is.
     pub calibration: Option<CalibrationOptions>,
     /// How one number an image comes of the map before smoothing.
@@ -60,11 +62,12 @@ impl Default for MemoryBankOptions {
             neighbourhood: 1,
             coarseness: 2,
             maximum_rows: Some(2048),
-            smoothing: 2.5,
+            smoothing: 2.0,
             text_weight: 0.05,
-            forgiveness: 0.5,
+            forgiveness: 0.25,
+            map_shares: Vec::new(),
             calibration: Some(CalibrationOptions::default()),
-            score: ScoreRule::AboveMedian(0.5),
+            score: ScoreRule::AboveMedian(0.75),
         }
     }
 }
@@ -79,9 +82,23 @@ impl MemoryBankOptions {
             smoothing: 0.0,
             text_weight: 0.0,
             forgiveness: 0.0,
+            map_shares: Vec::new(),
             calibration: None,
             score: ScoreRule::Maximum,
         }
+    }
+
+    /// How much each of so many taps counts in the map's shape, together 1.
+    pub(super) fn shares(&self, taps: usize) -> Result<Vec<f32>> {
+        let shares = &self.map_shares;
+        let sum: f32 = shares.iter().sum();
+        if shares.is_empty() {
+            return Ok(vec![1.0 / taps as f32; taps]);
+        }
+        if shares.len() != taps || shares.iter().any(|share| share.is_nan() || *share < 0.0) || !(sum > 0.0 && sum.is_finite()) {
+            return Err(Error::InvalidConfig { what: "map_shares", reason: format!("{shares:?} are not shares of {taps} taps").into() });
+        }
+        Ok(shares.iter().map(|share| share / sum).collect())
     }
 
     pub(super) fn check(&self) -> Result<()> {

@@ -127,7 +127,7 @@ fn a_peak_is_above_the_border_where_the_score_is_above_that_of_normal_images() {
     let normals = vec![vec![image(4, 4, 1)], vec![image(4, 4, 1)], vec![image(4, 4, 1)]];
     for rule in [ScoreRule::Maximum, ScoreRule::AboveMedian(0.5)] {
         let bank = bank(&normals, MemoryBankOptions { score: rule, ..only(CalibrationOptions::default()) });
-        let border = |index: usize| rule.of(&values(1.0f32 - bank.similarity(&normals[index][0], Some(index))));
+        let border = |index: usize| rule.of(&values(1.0f32 - bank.matched(&normals[index][0], Some(index)).plain));
         let border = (border(0) + border(1) + border(2)) / 3.0;
         for query in [image(4, 4, 1), image(2, 2, 1)] {
             let found = bank.localize(&query, [4, 4]).unwrap();
@@ -203,6 +203,57 @@ fn one_image_is_calibrated_by_probes_or_within_itself() {
 }
 
 #[test]
+fn mirrored_views_tell_a_second_time_how_parts_differ() {
+    let spread_of_views = Some(2.0);
+    let calibration = CalibrationOptions { spread_of_views, ..CalibrationOptions::default() };
+    let angle = |patch: usize, other: usize| between(&[[patch, other]]);
+    // Views are at 60 degrees to their images; left out, an image is at 90 degrees to the other.
+    let normals = vec![vec![angle(0, 1), angle(1, 2)], vec![angle(3, 4), angle(4, 5)]];
+    let border = 2.0 * (0.5f32 * 1.0).sqrt();
+    let bank = bank(&normals, only(calibration));
+    let map = values(bank.localize(&angle(6, 7), [1, 1]).unwrap().map);
+    assert!((map[0] - calibrated(1.0 / border)).abs() < 1e-5, "{map:?}");
+}
+
+#[test]
+fn a_map_hears_taps_by_their_shares_and_the_score_all_alike() {
+    let two_taps = |first: usize, second: usize| {
+        let taps = [pointing(first), pointing(second)].map(|image| image.patch_tokens).concat();
+        ImageFeatures { patch_tokens: taps, ..pointing(0) }
+    };
+    let options = MemoryBankOptions { map_shares: vec![3.0, 1.0], smoothing: 0.5, ..MemoryBankOptions::original() };
+    let bank = bank(&[vec![two_taps(0, 0)]], options);
+    // Half of the patches are strange to one tap, half to the other.
+    let mut query = two_taps(1, 1);
+    query.patch_tokens[0] =
+        query.patch_tokens[0].clone().slice_assign([0..1, 0..4, 0..8], pointing(0).patch_tokens[0].clone().narrow(1, 0, 4));
+    query.patch_tokens[1] =
+        query.patch_tokens[1].clone().slice_assign([0..1, 4..9, 0..8], pointing(0).patch_tokens[0].clone().narrow(1, 0, 5));
+    let found = bank.localize(&query, [3, 3]).unwrap();
+    assert_eq!(values(found.score), [0.5]);
+    let raw = values(found.raw);
+    assert!(
+        (raw[8] - 0.5).abs() < 1e-3 && (raw[0] - 0.5 / 3.0).abs() < 0.02,
+        "a peak is as high as the score's map, the rest in proportion: {raw:?}"
+    );
+}
+
+#[test]
+fn what_is_ordinary_is_on_one_scale_whatever_the_score() {
+    let normals = vec![vec![image(4, 4, 1)], vec![image(4, 4, 1)], vec![image(4, 4, 1)]];
+    let bank = bank(&normals, only(CalibrationOptions::default()));
+    let slope_at_the_bottom = |query: ImageFeatures| {
+        let found = bank.localize(&query, [4, 4]).unwrap();
+        let logit = |value: f32| (value / (1.0 - value)).ln();
+        let mut pixels: Vec<(f32, f32)> = values(found.raw).into_iter().zip(values(found.map).into_iter().map(logit)).collect();
+        pixels.sort_by(|left, right| left.0.total_cmp(&right.0));
+        (pixels[1].1 - pixels[0].1) / (pixels[1].0 - pixels[0].0)
+    };
+    let (first, second) = (slope_at_the_bottom(image(4, 4, 1)), slope_at_the_bottom(image(4, 4, 1)));
+    assert!((first / second - 1.0).abs() < 1e-2, "{first} {second}");
+}
+
+#[test]
 fn coarse_squares_are_compared_and_laid_over_the_patches() {
     let options = MemoryBankOptions { coarseness: 2, ..only(CalibrationOptions::default()) };
     let (first, second) = (image(5, 4, 2), image(4, 4, 1));
@@ -241,8 +292,13 @@ fn options_out_of_range_are_refused() {
     assert!(refused(&|options| options.score = ScoreRule::AboveMedian(1.5)));
     assert!(refused(&|options| options.text_weight = -0.1));
     assert!(refused(&|options| options.forgiveness = 1.1));
+    assert!(refused(&|options| options.map_shares = vec![1.0]));
+    assert!(refused(&|options| options.map_shares = vec![0.0, 0.0]));
+    assert!(refused(&|options| options.map_shares = vec![2.0, -1.0]));
+    assert!(!refused(&|options| options.map_shares = vec![2.0, 0.0]));
     assert!(refused(&|options| options.calibration = Some(CalibrationOptions { sharpness: f32::NAN, ..Default::default() })));
     assert!(refused(&|options| options.calibration = Some(CalibrationOptions { low: 1.1, ..Default::default() })));
+    assert!(refused(&|options| options.calibration = Some(CalibrationOptions { spread_of_views: Some(0.0), ..Default::default() })));
     assert!(!refused(&|options| options.neighbourhood = 3));
 }
 
