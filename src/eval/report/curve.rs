@@ -69,7 +69,8 @@ fn figure(
     limit: f64,
     curve: impl Fn(&ClassResults) -> &Points,
 ) -> String {
-    let lines = lines.iter().filter_map(|(style, method)| {
+    // The first method is drawn last, on top of those that share its curve.
+    let lines = lines.iter().rev().filter_map(|(style, method)| {
         let points = averaged(method, protocol, &curve)?;
         let name = escape(&table::title(method));
         Some(format!("<path class=\"{style}\" d=\"{}\"><title>{name}</title></path>", path(&points, limit)))

@@ -11,6 +11,8 @@ use crate::eval::{Metric, Protocol, Share, VerdictCounts};
 const STYLE: &str = include_str!("style.css");
 /// More failures or oddities than these are counted only.
 const LINES_SHOWN: usize = 200;
+/// Columns of words, which stand to the left.
+const TEXTS: [&str; 4] = ["Data", "Source", "Reason", "Files"];
 
 /// Text as it may stand in an element or a quoted attribute.
 pub(super) fn escape(text: &str) -> String {
@@ -55,13 +57,8 @@ pub(super) fn page(results: &RunResults, gallery: &Gallery) -> String {
 
 fn facts(results: &RunResults) -> String {
     let about = &results.about;
-    let seconds: f64 = results.methods.iter().flat_map(|method| &method.rounds).map(|round| round.seconds).sum();
-    let images: usize = results.methods.iter().map(MethodResults::images).sum();
     let mut facts = vec![("Model", about.model.clone()), ("Device", about.device.clone()), ("Seed", about.seed.to_string())];
     facts.push(("Crate", format!("anomalygpt {}", about.crate_version)));
-    if images > 0 && seconds > 0.0 {
-        facts.push(("Inspected", format!("{images} images in {seconds:.0} s, {:.2} a second", images as f64 / seconds)));
-    }
     facts.extend(about.notes.iter().map(|(name, value)| (name.as_str(), value.clone())));
     let fact = |(name, value): &(&str, String)| format!("<div><dt>{}</dt><dd>{}</dd></div>", escape(name), escape(value));
     let facts: String = facts.iter().filter(|(_, value)| !value.is_empty()).map(fact).collect();
@@ -117,7 +114,8 @@ fn capitalized(text: &str) -> String {
 }
 
 fn table(first: &[&str], columns: &[Metric], body: &str) -> String {
-    let first: String = first.iter().map(|name| format!("<th scope=\"col\">{name}</th>")).collect();
+    let class = |name: &&str| if TEXTS.contains(name) { " class=\"text\"" } else { "" };
+    let first: String = first.iter().map(|name| format!("<th scope=\"col\"{}>{name}</th>", class(name))).collect();
     let columns: String = columns.iter().map(|metric| format!("<th scope=\"col\">{}</th>", metric.name())).collect();
     format!("<div class=\"scroll\"><table><thead><tr>{first}{columns}</tr></thead><tbody>{body}</tbody></table></div>")
 }
@@ -226,7 +224,7 @@ fn pictures(gallery: &Gallery) -> String {
         let cards: String = (1..).zip(cards).map(|(number, picture)| card(picture, card_id, number)).collect();
         format!("<section id=\"{id}\"><h2>{name}</h2><p class=\"note\">{what}{caption}</p><div class=\"cards\">{cards}</div></section>")
     };
-    section("misses", "miss", "Worst misses", "The worst first.", &gallery.misses)
+    section("misses", "miss", "Worst misses", "The worst first; a heat map without colour: nothing was found.", &gallery.misses)
         + &section("hits", "hit", "Best hits", "The clearest first.", &gallery.hits)
 }
 

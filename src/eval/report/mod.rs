@@ -156,10 +156,6 @@ impl MethodResults {
     fn protocol(&self, name: &str) -> impl Iterator<Item = &ProtocolResults> {
         self.rounds.iter().flat_map(|round| &round.protocols).filter(move |results| results.protocol.name == name)
     }
-
-    fn images(&self) -> usize {
-        self.rounds.iter().map(|round| round.images.len()).sum()
-    }
 }
 
 impl RunResults {

@@ -65,14 +65,14 @@ const OWN: &str = "AnomalyGPT";
 /// The rows of the paper's Table 2 with one of these numbers of normal images, of all methods on MVTec-AD and on VisA, and those of its
 /// Table 3 (all of MVTec-AD's training set). They are of other encoders than the embedded model's.
 pub fn published(shots: &[u32]) -> Vec<PublishedResults> {
-    let few = TABLE_2.iter().filter(|(_, row_shots, _)| shots.contains(row_shots));
-    let few = few.flat_map(|&(method, shots, values)| {
-        let accuracy = TABLE_2_ACCURACY.iter().find(|(row_shots, _)| method == OWN && *row_shots == shots).map(|(_, values)| values);
-        let source = if method == OWN { FEW_SHOT } else { FEW_SHOT_OF_OTHERS };
-        [(MVTEC_AD, 0), (VISA, 1)].map(|(dataset, index)| {
+    let few = [(MVTEC_AD, 0), (VISA, 1)].into_iter().flat_map(|(dataset, index)| {
+        let rows = TABLE_2.iter().filter(|(_, row_shots, _)| shots.contains(row_shots));
+        rows.map(move |&(method, shots, values)| {
             let printed = |[value, deviation]: [f64; 2]| (value, Some(deviation));
+            let accuracy = TABLE_2_ACCURACY.iter().find(|(row_shots, _)| method == OWN && *row_shots == shots);
+            let source = if method == OWN { FEW_SHOT } else { FEW_SHOT_OF_OTHERS };
             let both = [printed(values[2 * index]), printed(values[2 * index + 1])];
-            row(method, dataset, Some(shots), source, both, accuracy.map(|values| printed(values[index])))
+            row(method, dataset, Some(shots), source, both, accuracy.map(|(_, values)| printed(values[index])))
         })
     });
     let all = TABLE_3.iter().map(|&(method, source, image, pixel, accuracy)| {
