@@ -189,8 +189,16 @@ fn bad_options_and_data_are_named() {
     refused(&["--normal-dir", "good"], 2, "--format folder");
     refused(&["--format", "visa"], 1, "1cls.csv");
     refused(&["--shots", "9"], 1, "more than the 3");
+    assert!(!journal(&folder).exists(), "nothing is left that a run with right options would stumble over");
+    refused(&["--visa-list", "2cls_fewshot"], 2, "--format visa only");
+    refused(&["--normals", "list", "--draw", "fixed"], 2, "--draw");
     refused(&["--strict"], 1, "no mask");
     fs::create_dir_all(journal(&folder).parent().unwrap()).unwrap();
+    for report in ["plate", "report.json", "REPORT.JSONL", "report.md"] {
+        let report = folder.path().join(report);
+        let output = Command::new(program()).arg("--data").arg(folder.path()).arg("--report").arg(&report).output().unwrap();
+        assert!(output.status.code() == Some(2) && stderr(&output).contains("--report"), "{report:?} {}", stderr(&output));
+    }
     fs::write(journal(&folder), "{\"a\": 1}\n").unwrap();
     refused(&["--shots", "0"], 1, "no run of this program");
 }
