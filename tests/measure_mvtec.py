@@ -65,7 +65,9 @@ def draws(normals, shots, rounds):
 
 def draws_like(report, root, shots):
     """The normals of each round of a report, whose names are relative to the class's folder or to the one above it."""
-    rounds = next(method["rounds"] for method in report["methods"] if method["shots"] == shots)
+    rounds = next((method["rounds"] for method in report["methods"] if method["shots"] == shots), None)
+    if rounds is None:
+        raise SystemExit(f"the report has no rounds with {shots} normals")
     prefix = root.resolve().name + "/"
     return [[root / name.removeprefix(prefix) for name in one["normals"]] for one in rounds]
 
