@@ -59,12 +59,13 @@ fn results(folder: &TempDir) -> Value {
     serde_json::from_slice(&fs::read(folder.path().join("out/report.json")).unwrap()).unwrap()
 }
 
-/// Everything but how long it took.
+/// Everything but how much time and memory it took.
 fn numbers(folder: &TempDir) -> Value {
     let mut methods = results(folder)["methods"].take();
     for method in methods.as_array_mut().unwrap() {
         for round in method["rounds"].as_array_mut().unwrap() {
             round["seconds"] = Value::Null;
+            round["cost"] = Value::Null;
         }
     }
     methods
@@ -94,6 +95,14 @@ fn an_interrupted_run_goes_on_and_gives_the_same_numbers() {
     assert_eq!(whole[2]["rounds"][0]["protocols"][0]["classes"][0]["without_pixels"], 1);
     let html = fs::read_to_string(folder.path().join("out/report.html")).unwrap();
     assert!(html.contains("PatchCore") && html.contains("data:image/jpeg"));
+    let all = results(&folder);
+    assert!(all["published"].as_array().unwrap().iter().any(|row| row["method"] == "UniAD" && row["scores"]["pixel_auroc"] == 0.968));
+    for method in all["methods"].as_array().unwrap() {
+        let cost = &method["rounds"][0]["cost"];
+        assert!(cost["seconds_an_image"].as_f64().unwrap() > cost["encoder_seconds_an_image"].as_f64().unwrap(), "{cost}");
+        assert!(cost["memory_bytes"].as_u64().unwrap() > 10_000, "{cost}");
+        assert_eq!(cost["peak_resident_bytes"].is_u64(), cfg!(target_os = "linux"), "{cost}");
+    }
 
     // Killed within the last cell, in the middle of a line.
     let text = fs::read_to_string(journal(&folder)).unwrap();
@@ -108,6 +117,39 @@ fn an_interrupted_run_goes_on_and_gives_the_same_numbers() {
     assert_eq!(other.status.code(), Some(2));
     assert!(stderr(&other).contains("seed was 3 and is 4"), "{}", stderr(&other));
     assert_eq!(numbers(&folder), whole);
+}
+
+/// Files larger than so many blocks of 512 bytes can't be written, as on a full disk.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_keeps_what_was_written_and_the_run_goes_on() {
+    const BLOCK: usize = 512;
+    let folder = plates();
+    let arguments = ["--shots", "0", "1", "--seed", "3"];
+    assert!(run(&folder, &arguments).status.success());
+    let whole = numbers(&folder);
+    let text = fs::read_to_string(journal(&folder)).unwrap();
+    let first_cell = text.find("{\"cell\"").unwrap();
+    let kept = first_cell + text[first_cell..].find('\n').unwrap() + 1;
+    // Numbers of seconds differ in length from run to run.
+    let blocks = kept / BLOCK + 2;
+    assert!(blocks * BLOCK < text.len(), "the second cell must not fit");
+    fs::remove_dir_all(folder.path().join("out")).unwrap();
+
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f \"$1\"; shift; exec \"$@\"", "sh", &blocks.to_string()]).arg(program());
+    limited.arg("--data").arg(folder.path()).arg("--report").arg(folder.path().join("out/report.html"));
+    let output = limited.args(["--protocol", "mvtec-official"]).args(arguments).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(stderr(&output).contains("report.jsonl: "), "{}", stderr(&output));
+    let left = fs::read_to_string(journal(&folder)).unwrap();
+    assert!(left.matches("{\"cell\"").count() == 1 && left.ends_with('\n'), "the first cell stays, and no line is cut");
+    let first: Vec<&str> = left.lines().take_while(|line| !line.starts_with("{\"cell\"")).collect();
+
+    assert!(run(&folder, &arguments).status.success());
+    assert_eq!(numbers(&folder), whole);
+    let resumed = fs::read_to_string(journal(&folder)).unwrap();
+    assert!(resumed.starts_with(&first.join("\n")), "the first cell was not evaluated again");
 }
 
 #[test]
@@ -147,8 +189,16 @@ fn bad_options_and_data_are_named() {
     refused(&["--normal-dir", "good"], 2, "--format folder");
     refused(&["--format", "visa"], 1, "1cls.csv");
     refused(&["--shots", "9"], 1, "more than the 3");
+    assert!(!journal(&folder).exists(), "nothing is left that a run with right options would stumble over");
+    refused(&["--visa-list", "2cls_fewshot"], 2, "--format visa only");
+    refused(&["--normals", "list", "--draw", "fixed"], 2, "--draw");
     refused(&["--strict"], 1, "no mask");
     fs::create_dir_all(journal(&folder).parent().unwrap()).unwrap();
+    for report in ["plate", "report.json", "REPORT.JSONL", "report.md"] {
+        let report = folder.path().join(report);
+        let output = Command::new(program()).arg("--data").arg(folder.path()).arg("--report").arg(&report).output().unwrap();
+        assert!(output.status.code() == Some(2) && stderr(&output).contains("--report"), "{report:?} {}", stderr(&output));
+    }
     fs::write(journal(&folder), "{\"a\": 1}\n").unwrap();
     refused(&["--shots", "0"], 1, "no run of this program");
 }

@@ -1,6 +1,6 @@
 //! The command line, and what follows from it.
 
-use std::{fs, path::PathBuf};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use anomalygpt::{
     data::{Dataset, Draw, Folders, Layout},
@@ -10,6 +10,9 @@ use clap::{ArgAction, Parser, ValueEnum, builder::PossibleValuesParser};
 use serde_json::{Value, json};
 
 use crate::{Failure, methods::Method};
+
+/// The list of VisA that is used if none is named.
+const VISA_LIST: &str = "1cls";
 
 /// Evaluate the embedded model, and the methods that the paper compares with, on a data set.
 ///
@@ -29,7 +32,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "NAME", num_args = 1..)]
     pub(crate) class: Vec<String>,
     /// VisA's list under split_csv, without ".csv".
-    #[arg(long, value_name = "NAME", default_value = "1cls")]
+    #[arg(long, value_name = "NAME", default_value = VISA_LIST)]
     pub(crate) visa_list: String,
     /// With --format folder: normal images to learn from [default: good].
     #[arg(long, value_name = "DIR", num_args = 1..)]
@@ -49,11 +52,11 @@ pub(crate) struct Arguments {
     /// Rounds with other normal images each; with 0 of them there is one round.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) rounds: u32,
-    /// How normal images are drawn: at random by --seed, or in the order of their names from ROUND * K on, as the paper does.
+    /// How normal images are drawn: at random by --seed, in each round others as long as there are any, or in the order of their names from ROUND * K on, as the paper does.
     #[arg(long, value_name = "HOW", default_value = "seeded")]
     pub(crate) draw: DrawKind,
     /// Draw normal images from this list instead: one round a line, names of files separated by tabs.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "draw")]
     pub(crate) normals: Option<PathBuf>,
     /// Seed of draws, and of what PaDiM and PatchCore choose at random.
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -118,10 +121,24 @@ impl Arguments {
         Ok(dataset)
     }
 
+    /// The report must be a file, and not one of those that are written beside it.
+    pub(crate) fn check_report(&self) -> Result<(), Failure> {
+        let ending = self.report.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_ascii_lowercase();
+        let reason = match ending.as_str() {
+            "json" | "jsonl" | "md" => "results, rows and tables are written beside the report under this ending; name it .html",
+            _ if self.report.is_dir() || self.report.file_name().is_none() => "it is a folder",
+            _ => return Ok(()),
+        };
+        Err(Failure::Usage(format!("--report {}: {reason}", self.report.display())))
+    }
+
     fn layout(&self) -> Result<Layout, Failure> {
         let folders = [&self.normal_dir, &self.normal_test_dir, &self.abnormal_dir, &self.mask_dir];
         if self.format != "folder" && folders.iter().any(|folders| !folders.is_empty()) {
             return Err(Failure::Usage(format!("folders are named for --format folder only, not for {}", self.format)));
+        }
+        if self.format != "visa" && self.visa_list != VISA_LIST {
+            return Err(Failure::Usage(format!("--visa-list is for --format visa only, not for {}", self.format)));
         }
         Ok(match self.format.as_str() {
             "visa" => Layout::Visa(self.visa_list.clone()),
@@ -174,8 +191,11 @@ impl Arguments {
         methods
     }
 
+    /// All protocols, each once.
     pub(crate) fn protocols(&self) -> Result<Vec<Protocol>, Failure> {
-        Ok(self.protocol.iter().map(|name| name.parse()).collect::<Result<_, _>>()?)
+        let mut seen = BTreeSet::new();
+        let once = self.protocol.iter().filter(|name| seen.insert(name.as_str()));
+        Ok(once.map(|name| name.parse()).collect::<Result<_, _>>()?)
     }
 
     /// What the images of a class show.

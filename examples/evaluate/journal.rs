@@ -1,16 +1,20 @@
 //! Results on disk as they come, and the way back from there after an interruption.
 //!
 //! One JSON object a line: what the run's numbers depend on, then rows, each group of which ends in a finished cell (one class,
-//! number of shots and round). What comes after the last finished cell is done again.
+//! number of shots and round). What comes after the last finished cell is done again. Lines that can't be written whole, on a full
+//! disk, are taken back, so that all that was written before stays readable.
 
 use std::{
     collections::BTreeMap,
     fs::{File, OpenOptions},
-    io::{BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
-use anomalygpt::eval::{ClassResults, report::ImageResult};
+use anomalygpt::{
+    Error,
+    eval::{ClassResults, report::ImageResult},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -54,8 +58,8 @@ pub(crate) struct MethodResults {
     pub(crate) fit_seconds: f64,
     /// Seconds for all images after the encoder.
     pub(crate) seconds: f64,
-    /// Most memory of the process while it was made ready and looked at its first image, in bytes.
-    pub(crate) peak_bytes: Option<u64>,
+    /// Most bytes that it took to be made ready, and then to look at an image.
+    pub(crate) memory_bytes: u64,
 }
 
 /// A class with one choice of normal images.
@@ -72,6 +76,8 @@ pub(crate) struct Cell {
     pub(crate) masks_resized: usize,
     pub(crate) times: Times,
     pub(crate) methods: Vec<MethodResults>,
+    /// Most bytes that the process had in memory, where the system says it.
+    pub(crate) peak_resident_bytes: Option<u64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -87,19 +93,20 @@ enum Line {
 pub(crate) struct Journal {
     path: PathBuf,
     file: File,
+    /// Where its last whole line ends.
+    end: u64,
     pub(crate) cells: Vec<Cell>,
 }
 
 impl Journal {
     /// Goes on with the file at `path` where it belongs to the same run, and begins one where there is none.
     pub(crate) fn open(path: &Path, run: &Value, restart: bool) -> Result<Self, Failure> {
-        let fail = |error: std::io::Error| Failure::Other(format!("{}: {error}", path.display()));
         let mut options = OpenOptions::new();
-        let mut file = options.read(true).write(true).create(true).truncate(restart).open(path).map_err(fail)?;
+        let opened = options.read(true).write(true).create(true).truncate(restart).open(path);
+        let file = opened.map_err(|error| io_error(path, error))?;
         let (cells, end) = finished(&file, path, run)?;
-        file.set_len(end).map_err(fail)?;
-        std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)).map_err(fail)?;
-        let mut journal = Self { path: path.into(), file, cells };
+        let mut journal = Self { path: path.into(), file, end, cells };
+        journal.cut().map_err(|error| io_error(path, error))?;
         if end == 0 {
             journal.write(&[Line::Run(run.clone())])?;
         }
@@ -122,10 +129,10 @@ impl Journal {
 
     /// All rows of finished cells.
     pub(crate) fn all_rows(&self) -> Result<Vec<Row>, Failure> {
-        let file = File::open(&self.path).map_err(|error| format!("{}: {error}", self.path.display()))?;
+        let file = File::open(&self.path).map_err(|error| io_error(&self.path, error))?;
         let mut rows = Vec::new();
         for line in BufReader::new(file).lines() {
-            let line = line.map_err(|error| format!("{}: {error}", self.path.display()))?;
+            let line = line.map_err(|error| io_error(&self.path, error))?;
             if let Ok(Line::Row(row)) = serde_json::from_str(&line) {
                 rows.push(row);
             }
@@ -139,8 +146,24 @@ impl Journal {
             text += &serde_json::to_string(line).map_err(|error| error.to_string())?;
             text.push('\n');
         }
-        self.file.write_all(text.as_bytes()).map_err(|error| Failure::Other(format!("{}: {error}", self.path.display())))
+        if let Err(error) = self.file.write_all(text.as_bytes()) {
+            // If this fails too, the next run finds the end of the last finished cell all the same.
+            let _ = self.cut();
+            return Err(io_error(&self.path, error));
+        }
+        self.end += text.len() as u64;
+        Ok(())
     }
+
+    /// Leaves whole lines only.
+    fn cut(&mut self) -> io::Result<()> {
+        self.file.set_len(self.end)?;
+        self.file.seek(SeekFrom::Start(self.end)).map(drop)
+    }
+}
+
+fn io_error(path: &Path, source: io::Error) -> Failure {
+    Error::Io { path: path.into(), source }.into()
 }
 
 /// The finished cells of a file, and where the last of them ends.

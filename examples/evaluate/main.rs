@@ -74,6 +74,9 @@ fn run(arguments: &Arguments) -> Result<usize, Failure> {
     if arguments.strict && !dataset.problems.is_empty() {
         return Err(Failure::Other(format!("{} things are odd about the data set, and --strict was given", dataset.problems.len())));
     }
+    arguments.check_report()?;
+    // What can't be drawn is found before anything is written.
+    plan::plan(arguments, &dataset)?;
     if let Some(folder) = arguments.report.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     }

@@ -9,7 +9,7 @@ use anomalygpt::{
     data::Dataset,
     eval::{
         ProtocolResults,
-        report::{self, About, Card, Failure as ImageFailure, Gallery, MethodResults, Ranked, RoundResults, RunResults},
+        report::{self, About, Card, Cost, Failure as ImageFailure, Gallery, MethodResults, Ranked, RoundResults, RunResults},
     },
     preprocess::to_rgb,
 };
@@ -18,7 +18,7 @@ use crate::{
     Failure,
     arguments::Arguments,
     beside,
-    journal::{Cell, Journal, Row, Times},
+    journal::{Cell, Journal, MethodResults as CellResults, Row, Times},
     methods::{Method, Models},
     run,
 };
@@ -34,12 +34,8 @@ pub(crate) fn write(arguments: &Arguments, dataset: &Dataset, models: &Models, j
     results.save(&beside(&arguments.report, "json"))?;
     report::write_markdown(&beside(&arguments.report, "md"), &results)?;
     // Whoever reads may have seen enough; the files matter.
-    let _ = writeln!(
-        io::stdout(),
-        "{}\n{}",
-        report::markdown(&results),
-        costs(arguments, journal).into_iter().map(|(name, value)| format!("{name}: {value}\n")).collect::<String>()
-    );
+    let notes = notes(journal).into_iter().map(|(name, value)| format!("{name}: {value}\n")).collect::<String>();
+    let _ = writeln!(io::stdout(), "{}\n{notes}", report::markdown(&results));
     Ok(())
 }
 
@@ -55,25 +51,18 @@ fn results(arguments: &Arguments, dataset: &Dataset, models: &Models, journal: &
             methods.push(MethodResults { method: method.name().into(), shots: shots as u32, rounds });
         }
     }
-    let mut notes = costs(arguments, journal);
-    notes.extend(dataset.problems.iter().map(|problem| ("data set".to_owned(), problem.to_string())));
-    notes.extend(
-        journal
-            .cells
-            .iter()
-            .filter(|cell| cell.shots > 0)
-            .map(|cell| (format!("normal images of {}, {} in round {}", cell.class, cell.shots, cell.round), cell.normals.join(", "))),
-    );
     let about = About {
         dataset: format!("{} ({})", arguments.data.display(), arguments.format),
         model: "mini".into(),
         device: format!("{:?}", models.whole.device()),
         command: std::env::args().collect::<Vec<_>>().join(" "),
         seed: arguments.seed,
-        notes,
+        notes: notes(journal),
+        problems: dataset.problems.iter().map(ToString::to_string).collect(),
         ..About::default()
     };
-    Ok(RunResults { about, methods, published: Vec::new() })
+    let shots: Vec<u32> = shots.into_iter().map(|shots| shots as u32).collect();
+    Ok(RunResults { about, methods, published: report::published(&shots) })
 }
 
 fn round_results(
@@ -85,7 +74,8 @@ fn round_results(
     round: usize,
 ) -> Result<RoundResults, Failure> {
     let cells: Vec<&Cell> = journal.cells.iter().filter(|cell| cell.shots == shots && cell.round == round).collect();
-    let of_method: Vec<_> = cells.iter().filter_map(|cell| cell.methods.iter().find(|results| results.method == method.name())).collect();
+    let of_method: Vec<&CellResults> =
+        cells.iter().filter_map(|cell| cell.methods.iter().find(|results| results.method == method.name())).collect();
     let protocols = arguments.protocols()?.into_iter().enumerate().map(|(index, protocol)| {
         let classes = of_method.iter().filter_map(|results| results.protocols.get(index).cloned()).collect();
         ProtocolResults::new(protocol, classes)
@@ -96,6 +86,8 @@ fn round_results(
     Ok(RoundResults {
         round: round as u32,
         seed: arguments.seed,
+        normals: cells.iter().flat_map(|cell| cell.normals.iter().cloned()).collect(),
+        cost: Some(cost(&cells, &of_method)),
         seconds: of_method.iter().map(|results| results.seconds + results.fit_seconds).sum::<f64>()
             + cells.iter().map(|cell| cell.times.encoder).sum::<f64>(),
         protocols,
@@ -139,27 +131,21 @@ fn gallery(arguments: &Arguments, dataset: &Dataset, models: &Models, results: &
     Ok(Gallery { caption, misses: chosen(misses), hits: chosen(hits) })
 }
 
-/// Time and memory by method, and where the time went.
-fn costs(arguments: &Arguments, journal: &Journal) -> Vec<(String, String)> {
-    let mut notes = Vec::new();
-    for &shots in &arguments.shots.iter().copied().collect::<BTreeSet<_>>() {
-        let cells: Vec<_> = journal.cells.iter().filter(|cell| cell.shots == shots).collect();
-        let images = cells.iter().map(|cell| cell.images).sum::<usize>().max(1) as f64;
-        let encoder = cells.iter().map(|cell| cell.times.encoder).sum::<f64>();
-        for method in arguments.methods() {
-            let found: Vec<_> =
-                cells.iter().filter_map(|cell| cell.methods.iter().find(|results| results.method == method.name())).collect();
-            if found.is_empty() {
-                continue;
-            }
-            let seconds = encoder + found.iter().map(|results| results.seconds).sum::<f64>();
-            let fit = found.iter().map(|results| results.fit_seconds).sum::<f64>() / found.len() as f64;
-            let peak = found.iter().filter_map(|results| results.peak_bytes).max();
-            let peak = peak.map(|bytes| format!(", peak memory {} MB", bytes / 1_000_000)).unwrap_or_default();
-            let cost = format!("{:.1} ms an image with the encoder, {fit:.2} s to take in normal images{peak}", 1000.0 * seconds / images);
-            notes.push((format!("{}, {shots} normal images", method.name()), cost));
-        }
+/// Of a method in the cells of a round.
+fn cost(cells: &[&Cell], of_method: &[&CellResults]) -> Cost {
+    let images = cells.iter().map(|cell| cell.images).sum::<usize>().max(1) as f64;
+    let encoder = cells.iter().map(|cell| cell.times.encoder).sum::<f64>() / images;
+    Cost {
+        seconds_an_image: encoder + of_method.iter().map(|results| results.seconds).sum::<f64>() / images,
+        encoder_seconds_an_image: encoder,
+        fit_seconds: of_method.iter().map(|results| results.fit_seconds).sum(),
+        memory_bytes: of_method.iter().map(|results| results.memory_bytes).max(),
+        peak_resident_bytes: cells.iter().filter_map(|cell| cell.peak_resident_bytes).max(),
     }
+}
+
+/// Where the time went, and what did not go well.
+fn notes(journal: &Journal) -> Vec<(String, String)> {
     let sum = |of: fn(&Times) -> f64| journal.cells.iter().map(|cell| of(&cell.times)).sum::<f64>();
     let (total, inside) = (sum(|times| times.total), sum(|times| times.encoder + times.methods));
     let count = |of: fn(&Cell) -> usize| journal.cells.iter().map(of).sum::<usize>();
@@ -170,8 +156,9 @@ fn costs(arguments: &Arguments, journal: &Journal) -> Vec<(String, String)> {
         images as f64 / total,
         100.0 * (1.0 - inside / total)
     );
-    notes.push(("throughput".into(), speed));
-    notes.push(("failed images".into(), count(|cell| cell.failed).to_string()));
-    notes.push(("masks of another size".into(), count(|cell| cell.masks_resized).to_string()));
-    notes
+    vec![
+        ("Throughput".into(), speed),
+        ("Images that failed".into(), count(|cell| cell.failed).to_string()),
+        ("Masks of another size".into(), count(|cell| cell.masks_resized).to_string()),
+    ]
 }

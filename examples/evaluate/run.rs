@@ -65,8 +65,9 @@ fn evaluate(
     let mut times = Times::default();
     let description = arguments.description(planned.class);
     let others = Unseen { model: &models.whole, samples: &planned.others };
-    let mut running = fit(arguments, planned, models, &round(planned, models, description.as_deref(), arguments.seed, &others)?)?;
-    times.methods += running.iter().map(|running| running.results.fit_seconds).sum::<f64>();
+    memory::reset_peak_resident();
+    let round = round(planned, models, description.as_deref(), arguments.seed, &others)?;
+    let mut running = timed(&mut times.methods, || fit(arguments, planned, models, &round))?;
     let methods: Vec<Method> = running.iter().map(|running| running.method).collect();
     let observer = Observer::new(arguments, planned, &methods, journal, bar)?;
     let seen = thread::scope(|scope| {
@@ -88,16 +89,17 @@ fn evaluate(
         masks_resized: seen.masks_resized,
         times,
         methods,
+        peak_resident_bytes: memory::peak_resident(),
     })
 }
 
 /// Looks at all images; what was found goes to the observer, until it listens no more.
 fn look(planned: &Planned<'_>, models: &Models, running: &mut [Running], times: &mut Times, observer: SyncSender<Looked>) {
     let test: Vec<Sample> = planned.test.iter().map(|&sample| sample.clone()).collect();
-    for (index, (sample, read)) in Loader::new(test, DECODERS, AHEAD).enumerate() {
+    for (sample, read) in Loader::new(test, DECODERS, AHEAD) {
         let found = read.and_then(|photograph| {
             let seen = timed(&mut times.encoder, || models.whole.see(&photograph.image))?;
-            Ok((photograph, inspect(running, &seen, index == 0, times)?))
+            Ok((photograph, inspect(running, &seen, times)?))
         });
         if observer.send(Looked { sample, found }).is_err() {
             return;
@@ -118,31 +120,31 @@ fn round<'a>(
     Ok(Round { description, seed, normals, features, others })
 }
 
+/// Makes the methods ready, one after another with nothing beside, and lets each look at an image to see how much memory it takes.
 fn fit(arguments: &Arguments, planned: &Planned<'_>, models: &Models, round: &Round<'_>) -> Result<Vec<Running>, Failure> {
+    let rehearsal = planned.test.iter().find_map(|sample| models.whole.see(&sample.read().ok()?.image).ok());
     let each = |method: Method| {
-        memory::reset_peak();
-        let start = Instant::now();
-        let inspector = models.fit(method, round)?;
-        let fit_seconds = start.elapsed().as_secs_f64();
-        let results =
-            MethodResults { method: method.name().into(), protocols: Vec::new(), fit_seconds, seconds: 0.0, peak_bytes: memory::peak() };
-        Ok(Running { method, inspector, results })
+        let mut fit_seconds = 0.0;
+        let (inspector, memory_bytes) = memory::measured(|| {
+            let inspector = timed(&mut fit_seconds, || models.fit(method, round))?;
+            if let Some(seen) = &rehearsal {
+                // What goes wrong here goes wrong again when it is the image's turn.
+                drop(inspector.inspect(seen));
+            }
+            Ok::<_, Error>(inspector)
+        });
+        let results = MethodResults { method: method.name().into(), protocols: Vec::new(), fit_seconds, seconds: 0.0, memory_bytes };
+        Ok(Running { method, inspector: inspector?, results })
     };
     arguments.methods().into_iter().filter(|method| method.takes(planned.shots)).map(each).collect()
 }
 
-fn inspect(running: &mut [Running], seen: &Seen, first: bool, times: &mut Times) -> anomalygpt::Result<Vec<Outcome>> {
+fn inspect(running: &mut [Running], seen: &Seen, times: &mut Times) -> anomalygpt::Result<Vec<Outcome>> {
     let each = |running: &mut Running| {
-        if first {
-            memory::reset_peak();
-        }
         let mut seconds = 0.0;
         let outcome = timed(&mut seconds, || running.inspector.inspect(seen));
         running.results.seconds += seconds;
         times.methods += seconds;
-        if first {
-            running.results.peak_bytes = running.results.peak_bytes.max(memory::peak());
-        }
         let outcome = outcome?;
         if !outcome.score.is_finite() {
             return Err(Error::component(running.method.name(), format!("gave a score of {}", outcome.score)));

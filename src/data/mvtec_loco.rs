@@ -1,8 +1,8 @@
 //! MVTec-LOCO (Bergmann et al. 2022): as MVTec-AD, with a validation split and a folder of masks an image:
 //! `CLASS/{train/good, validation/good, test/{good,logical_anomalies,structural_anomalies}/000.png, ground_truth/KIND/000/000.png}`.
 //!
-//! Each mask is one defect, and its value names the kind of it. They are joined here; the sPRO of LOCO's authors, which
-//! weighs each defect by a size of its own, is not computed.
+//! Each mask is one defect, and its value names the kind of it. They are joined here, and AUPRO is of the joined masks; the sPRO of
+//! LOCO's authors, which caps each defect's overlap by a threshold of its own (`defects_config.json`), is not computed.
 
 use std::path::Path;
 

@@ -322,18 +322,32 @@ fn a_seed_draws_the_same_for_ever() {
     assert_eq!(names(chosen), ["train/good/005.png", "train/good/006.png", "train/good/002.png"]);
 }
 
+#[test]
+fn rounds_differ_while_they_can() {
+    let dataset = normals(5);
+    let all = dataset.normals("a");
+    let drawn = |shots, round| -> BTreeSet<String> {
+        names(Draw::Seeded(0).choose(&all, shots, round).unwrap()).into_iter().map(str::to_owned).collect()
+    };
+    for (shots, choices) in [(1, 5), (2, 10), (4, 5), (5, 1), (0, 1)] {
+        let rounds: BTreeSet<_> = (0..choices).map(|round| drawn(shots, round)).collect();
+        assert_eq!(rounds.len(), choices, "{shots} of 5");
+        assert!(rounds.contains(&drawn(shots, choices)), "there is nothing else to draw");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn seeded_draws_differ_and_grow(seed in 0u64..1000, round in 0usize..9, shots in 0usize..20) {
+    fn seeded_draws_differ_and_grow(seed in 0u64..1000, round in 0usize..9, shots in 2usize..20) {
         let dataset = normals(20);
         let all = dataset.normals("a");
-        let draw = |shots| names(Draw::Seeded(seed).choose(&all, shots, round).unwrap());
-        let chosen = draw(shots);
+        let draw = |shots, round| names(Draw::Seeded(seed).choose(&all, shots, round).unwrap());
+        let chosen = draw(shots, round);
         prop_assert_eq!(chosen.iter().collect::<BTreeSet<_>>().len(), shots);
-        prop_assert_eq!(&chosen, &draw(20)[..shots]);
-        prop_assert_ne!(draw(20), names(Draw::Seeded(seed).choose(&all, 20, round + 1).unwrap()));
+        prop_assert_eq!(&draw(shots, 0)[..], &draw(20, 0)[..shots]);
+        prop_assert_ne!(chosen, draw(shots, round + 1));
         prop_assert!(Draw::Seeded(seed).choose(&all, 21, round).is_err());
     }
 }

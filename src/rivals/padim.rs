@@ -1,9 +1,9 @@
 //! PaDiM: Defard, Setkov, Loesch & Audigier, "PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection and
 //! Localization", 2020.
 //!
-//! Some channels of the feature pyramid are chosen at random. Eq. 1: each position has a Gaussian, the mean of the normal
-//! images there and their covariance plus εI. Eq. 2: a position's anomaly is its Mahalanobis distance from that Gaussian; an
-//! image's score is the largest of its blurred map.
+//! Some channels of the feature pyramid are chosen at random. Its section on learning the normality: each position has a
+//! Gaussian, the mean of the normal images there and their covariance plus εI. Section III-C, Eq. 2: a position's anomaly is its
+//! Mahalanobis distance from that Gaussian; an image's score is the largest of its blurred map.
 //!
 //! Deviations: the encoder's taps take the place of a ResNet's layers; images whose grid is not that of the first normal one
 //! (the encoder may keep aspect ratios) are resampled to it; with a single normal image, whose covariance is 0 of 0, the

@@ -1,9 +1,10 @@
 //! PatchCore: Roth, Pemula, Zepeda, Schölkopf, Brox & Gehler, "Towards Total Recall in Industrial Anomaly Detection", CVPR 2022.
 //!
-//! Eq. 1-3: each patch of the feature pyramid is averaged with its neighbourhood. Eq. 4 and 5: the memory bank is a coreset of
-//! all normal patches, chosen greedily: always the patch that is furthest from those already chosen, measured after a random
-//! projection (Algorithm 1). Eq. 6: a patch's anomaly is its distance to the nearest of the bank. Eq. 7: the image's score is
-//! the largest of these, weighted by how the nearest row's own neighbours lie to that patch.
+//! Section "Locally aware patch features": each patch of the feature pyramid is averaged with its neighbourhood. Section
+//! "Coreset-reduced patch-feature memory bank": the bank is a coreset of all normal patches, chosen greedily: always the patch
+//! that is furthest from those already chosen, measured after a random projection (Algorithm 1). Eq. 6: a patch's anomaly is its
+//! distance to the nearest of the bank. Eq. 7: the image's score is the largest of these, weighted by how the nearest row's own
+//! neighbours lie to that patch.
 //!
 //! Deviations: the encoder's taps take the place of a WideResNet-50's second and third block, and stand side by side, without
 //! a further pooling of channels; the embedded model's encoder averages 3x3 at each tap's own stride already, so that the

@@ -1,8 +1,9 @@
 //! SPADE: Cohen & Hoshen, "Sub-Image Anomaly Detection with Deep Pyramid Correspondences", 2020.
 //!
-//! Eq. 1: an image's feature is the trunk's last layer, averaged over positions. Eq. 2: its score is the mean squared distance
-//! to its K nearest normal images. Eq. 3: a pixel's anomaly is the mean squared distance of its feature pyramid to the κ
-//! nearest among all pixels of these K images; κ is 1, as in the paper's experiments.
+//! Its section on the method, in three steps. Feature extraction: an image's feature is the trunk's last layer, averaged over
+//! positions. K nearest neighbour normal image retrieval: its score is the mean squared distance to its K nearest normal images.
+//! Sub-image anomaly detection: a pixel's anomaly is the mean squared distance of its feature pyramid to the κ nearest in the
+//! gallery of all pixels of these K images; κ is 1 here.
 //!
 //! Deviations: the encoder's taps take the place of a WideResNet-50's layers, on the encoder's grid; its embedding takes the
 //! place of the averaged last layer; the Gaussian blur (4 pixels of 224 in the paper) is applied on the grid.
@@ -66,8 +67,8 @@ impl Spade {
         Ok(Self { widths, embeddings: Rows::new(embeddings), embedding_width, galleries, options })
     }
 
-    /// Score and pixels of one image: its embedding `[1, width]` and pyramid `[patches, width]` to the score (Eq. 2) and
-    /// `[1, patches]` (Eq. 3).
+    /// Score and pixels of one image: its embedding `[1, width]` and pyramid `[patches, width]` to the score (of the
+    /// retrieval) and `[1, patches]` (of the gallery).
     fn compare(&self, embedding: Tensor<2>, tokens: Tensor<2>) -> Result<(f32, Tensor<2>)> {
         let distances = numbers(self.embeddings.squared_distances(embedding))?;
         let mut nearest: Vec<usize> = (0..distances.len()).collect();

@@ -1,11 +1,12 @@
 //! WinCLIP and WinCLIP+: Jeong, Zou, Kim, Zhang, Ravichandran & Dabeer, "WinCLIP: Zero-/Few-Shot Anomaly Classification and
 //! Segmentation", CVPR 2023.
 //!
-//! Zero-shot: windows of 2x2 and of 3x3 patches, each against sentences about normal and abnormal objects; a patch's score is
-//! the harmonic mean over the windows that hold it, and then over both window sizes and the whole image. The image's score is
-//! that of the whole image. Few-shot (reference association): half of one minus the cosine to the nearest patch or window of
-//! the normal images, harmonic over the windows that hold a patch, mean over patches and both window sizes; its map is
-//! averaged with the zero-shot one, and the mean of its maximum and the zero-shot score is the image's score.
+//! Zero-shot: windows of 2x2 and of 3x3 patches, each against sentences about normal and abnormal objects (Eq. 1); a patch's
+//! score is the harmonic mean over the windows that hold it (section "Harmonic aggregation"), and then over both window sizes and
+//! the whole image (section "Multi-scale aggregation"). The image's score is that of the whole image. Few-shot (Eq. 4, reference
+//! association): half of one minus the cosine to the nearest patch or window of the normal images, harmonic over the windows
+//! that hold a patch, mean over patches and both window sizes; its map is averaged with the zero-shot one, and the mean of its
+//! maximum and the zero-shot score is the image's score.
 //!
 //! Deviations: the paper runs CLIP again on each window's patches and takes the class token; here a window is the mean of its
 //! patches. CLIP's space of images and texts is here that of a [`PatchTextDecoder`], trained on simulated anomalies, with its

@@ -1,5 +1,7 @@
 //! Curves as SVG.
 
+use std::collections::BTreeSet;
+
 use super::{MethodResults, RunResults};
 use super::{html::escape, table};
 use crate::eval::{ClassResults, Metric, Protocol};
@@ -19,45 +21,59 @@ const PRO_LIMIT: f64 = 0.3;
 
 type Points = Vec<[f64; 2]>;
 
-/// Image ROC, pixel ROC and PRO of the first round of each method, classes averaged; nothing where no curve is defined.
+/// By number of normal images: image ROC, pixel ROC and PRO of the first round of each method, classes averaged; nothing where no curve
+/// is defined. A method has one colour everywhere.
 pub(super) fn figures(results: &RunResults, protocol: &Protocol) -> String {
+    let rows = table::rows(results, protocol);
+    let mut names: Vec<&str> = Vec::new();
+    for row in &rows {
+        if !names.contains(&row.method.method.as_str()) {
+            names.push(&row.method.method);
+        }
+    }
+    let shots: BTreeSet<u32> = rows.iter().map(|row| row.method.shots).collect();
+    let group = |&shots: &u32| {
+        let lines = rows.iter().filter(|row| row.method.shots == shots).map(|row| {
+            let color = names.iter().position(|name| *name == row.method.method).unwrap_or_default();
+            (style(color), row.method)
+        });
+        panels(&lines.collect::<Vec<_>>(), protocol, shots)
+    };
+    shots.iter().map(group).collect()
+}
+
+/// The panels of some methods with their styles, and what the styles mean.
+fn panels(lines: &[(String, &MethodResults)], protocol: &Protocol, shots: u32) -> String {
     let overlap = protocol.metrics.contains(&Metric::PixelAupro);
     let panels = [
-        figure(results, protocol, ("ROC of images", "true positive rate"), 1.0, |class| &class.curves.image_roc),
-        figure(results, protocol, ("ROC of pixels", "true positive rate"), 1.0, |class| &class.curves.pixel_roc),
-        figure(results, protocol, ("Per-region overlap", "mean overlap"), PRO_LIMIT, |class| &class.curves.pro),
+        figure(lines, protocol, ("ROC of images", "true positive rate"), 1.0, |class| &class.curves.image_roc),
+        figure(lines, protocol, ("ROC of pixels", "true positive rate"), 1.0, |class| &class.curves.pixel_roc),
+        figure(lines, protocol, ("Per-region overlap", "mean overlap"), PRO_LIMIT, |class| &class.curves.pro),
     ];
     let panels = panels[..if overlap { 3 } else { 2 }].concat();
     if panels.is_empty() {
         return panels;
     }
-    let entry = |(index, row): (usize, &table::Row<'_>)| {
-        format!(
-            "<li><svg class=\"key\" viewBox=\"0 0 24 6\"><path class=\"{}\" d=\"M0 3H24\"/></svg>{}</li>",
-            style(index),
-            escape(&table::title(row.method))
-        )
+    let entry = |(style, method): &(String, &MethodResults)| {
+        format!("<li><svg class=\"key\" viewBox=\"0 0 24 6\"><path class=\"{style}\" d=\"M0 3H24\"/></svg>{}</li>", escape(&method.method))
     };
-    let legend: String = table::rows(results, protocol).iter().enumerate().map(entry).collect();
-    format!("<div class=\"curves\">{panels}</div><ul class=\"legend\">{legend}</ul>")
+    let legend: String = lines.iter().map(entry).collect();
+    let images = if shots == 1 { "image" } else { "images" };
+    format!("<h3 class=\"shots\">{shots} normal {images}</h3><div class=\"curves\">{panels}</div><ul class=\"legend\">{legend}</ul>")
 }
 
 fn figure(
-    results: &RunResults,
+    lines: &[(String, &MethodResults)],
     protocol: &Protocol,
     (title, vertical): (&str, &str),
     limit: f64,
     curve: impl Fn(&ClassResults) -> &Points,
 ) -> String {
-    let rows = table::rows(results, protocol);
-    let lines = rows.iter().enumerate().filter_map(|(index, row)| {
-        let points = averaged(row.method, protocol, &curve)?;
-        Some(format!(
-            "<path class=\"{}\" d=\"{}\"><title>{}</title></path>",
-            style(index),
-            path(&points, limit),
-            escape(&table::title(row.method))
-        ))
+    // The first method is drawn last, on top of those that share its curve.
+    let lines = lines.iter().rev().filter_map(|(style, method)| {
+        let points = averaged(method, protocol, &curve)?;
+        let name = escape(&table::title(method));
+        Some(format!("<path class=\"{style}\" d=\"{}\"><title>{name}</title></path>", path(&points, limit)))
     });
     let lines: String = lines.collect();
     if lines.is_empty() {

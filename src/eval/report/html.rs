@@ -1,14 +1,18 @@
 //! The page.
 
+use std::collections::BTreeMap;
+
 use super::{
-    Card, Gallery, MethodResults, PublishedResults, RunResults, curve,
+    Card, Gallery, MethodResults, RunResults, cost, curve, published,
     table::{ClassRow, Row, class_rows, columns, is_best, percent, protocols, rows, title},
 };
 use crate::eval::{Metric, Protocol, Share, VerdictCounts};
 
 const STYLE: &str = include_str!("style.css");
-/// More failures than these are counted only.
-const FAILURES_SHOWN: usize = 200;
+/// More failures or oddities than these are counted only.
+const LINES_SHOWN: usize = 200;
+/// Columns of words, which stand to the left.
+const TEXTS: [&str; 4] = ["Data", "Source", "Reason", "Files"];
 
 /// Text as it may stand in an element or a quoted attribute.
 pub(super) fn escape(text: &str) -> String {
@@ -34,26 +38,27 @@ pub(super) fn page(results: &RunResults, gallery: &Gallery) -> String {
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><meta name=\"color-scheme\" content=\"light dark\">\
          <title>{0} · anomalygpt</title><style>{STYLE}</style></head><body><header><p class=\"kind\">anomalygpt evaluation</p>\
-         <h1>{0}</h1>{1}</header>{2}<main>{sections}{3}{4}{5}{6}</main></body></html>\n",
+         <h1>{0}</h1>{1}</header>{2}<main>{sections}{3}</main></body></html>\n",
         escape(heading),
         facts(results),
         navigation(&protocols, gallery, results),
-        verdicts(results),
-        published(&results.published),
-        pictures(gallery),
-        failures(results)
+        [
+            verdicts(results),
+            costs(results),
+            published_rows(results),
+            pictures(gallery),
+            failures(results),
+            problems(&results.about.problems),
+            normals(results)
+        ]
+        .concat()
     )
 }
 
 fn facts(results: &RunResults) -> String {
     let about = &results.about;
-    let seconds: f64 = results.methods.iter().flat_map(|method| &method.rounds).map(|round| round.seconds).sum();
-    let images: usize = results.methods.iter().map(MethodResults::images).sum();
     let mut facts = vec![("Model", about.model.clone()), ("Device", about.device.clone()), ("Seed", about.seed.to_string())];
     facts.push(("Crate", format!("anomalygpt {}", about.crate_version)));
-    if images > 0 && seconds > 0.0 {
-        facts.push(("Inspected", format!("{images} images in {seconds:.0} s, {:.2} a second", images as f64 / seconds)));
-    }
     facts.extend(about.notes.iter().map(|(name, value)| (name.as_str(), value.clone())));
     let fact = |(name, value): &(&str, String)| format!("<div><dt>{}</dt><dd>{}</dd></div>", escape(name), escape(value));
     let facts: String = facts.iter().filter(|(_, value)| !value.is_empty()).map(fact).collect();
@@ -72,7 +77,10 @@ fn navigation(protocols: &[&Protocol], gallery: &Gallery, results: &RunResults) 
     more(!gallery.misses.is_empty(), "miss-1", "The worst mistake");
     more(!gallery.misses.is_empty(), "misses", "Worst misses");
     more(!gallery.hits.is_empty(), "hits", "Best hits");
-    more(failed(results).next().is_some(), "failures", "Not evaluated");
+    more(results.methods.iter().any(|method| method.cost().is_some()), "cost", "Time and memory");
+    more(!results.published.is_empty(), "published", "Published");
+    more(!failed(results).is_empty(), "failures", "Not evaluated");
+    more(!results.about.problems.is_empty(), "problems", "The data set");
     let links: String = links.iter().map(|(target, name)| format!("<a href=\"#{target}\">{}</a>", escape(name))).collect();
     format!("<nav>{links}</nav>")
 }
@@ -80,16 +88,24 @@ fn navigation(protocols: &[&Protocol], gallery: &Gallery, results: &RunResults) 
 fn section(results: &RunResults, protocol: &Protocol, index: usize) -> String {
     let rows = rows(results, protocol);
     let columns = columns(protocol, rows.iter().map(|row| &row.mean));
-    let body: String = rows.iter().map(|row| summary_row(&rows, row, &columns)).collect();
-    let classes: String = rows.iter().enumerate().map(|(index, row)| classes(row.method, protocol, &columns, index == 0)).collect();
+    let starts_group = |index: usize| index > 0 && rows[index - 1].method.shots != rows[index].method.shots;
+    let body: String = rows.iter().enumerate().map(|(index, row)| summary_row(&rows, row, &columns, starts_group(index))).collect();
     format!(
         "<section id=\"protocol-{index}\"><h2>{}</h2><p class=\"note\">{}. Percentages; mean ± deviation over rounds; the best of equal \
-         numbers of normal images is bold.</p>{}{}{classes}</section>",
+         numbers of normal images is bold.</p>{}{}{}</section>",
         escape(&protocol.name),
         escape(&capitalized(&protocol.description())),
         table(&["Method", "Normals", "Rounds"], &columns, &body),
-        curve::figures(results, protocol)
+        curve::figures(results, protocol),
+        all_classes(&rows, protocol, &columns)
     )
+}
+
+/// Tables by class; of a single class only the first, since the others would repeat the summary.
+fn all_classes(rows: &[Row<'_>], protocol: &Protocol, columns: &[Metric]) -> String {
+    let single = rows.iter().all(|row| class_rows(row.method, protocol).len() < 2);
+    let shown = if single { rows.len().min(1) } else { rows.len() };
+    rows.iter().take(shown).enumerate().map(|(index, row)| classes(row.method, protocol, columns, index == 0)).collect()
 }
 
 fn capitalized(text: &str) -> String {
@@ -98,21 +114,21 @@ fn capitalized(text: &str) -> String {
 }
 
 fn table(first: &[&str], columns: &[Metric], body: &str) -> String {
-    let first: String = first.iter().map(|name| format!("<th scope=\"col\">{name}</th>")).collect();
+    let class = |name: &&str| if TEXTS.contains(name) { " class=\"text\"" } else { "" };
+    let first: String = first.iter().map(|name| format!("<th scope=\"col\"{}>{name}</th>", class(name))).collect();
     let columns: String = columns.iter().map(|metric| format!("<th scope=\"col\">{}</th>", metric.name())).collect();
     format!("<div class=\"scroll\"><table><thead><tr>{first}{columns}</tr></thead><tbody>{body}</tbody></table></div>")
 }
 
-fn summary_row(rows: &[Row<'_>], row: &Row<'_>, columns: &[Metric]) -> String {
+fn summary_row(rows: &[Row<'_>], row: &Row<'_>, columns: &[Metric], starts_group: bool) -> String {
     let cell = |&metric: &Metric| {
         let class = if is_best(rows, row, metric) { " class=\"best\"" } else { "" };
-        let cell = row.cell(metric);
-        let (value, deviation) = cell.split_once(' ').unwrap_or((&cell, ""));
-        format!("<td{class}>{value}{}</td>", if deviation.is_empty() { String::new() } else { format!(" <small>{deviation}</small>") })
+        format!("<td{class}>{}</td>", with_deviation(&row.cell(metric)))
     };
     let cells: String = columns.iter().map(cell).collect();
     let MethodResults { method, shots, rounds } = row.method;
-    format!("<tr><th scope=\"row\">{}</th><td>{shots}</td><td>{}</td>{cells}</tr>", escape(method), rounds.len())
+    let group = if starts_group { " class=\"group\"" } else { "" };
+    format!("<tr{group}><th scope=\"row\">{}</th><td>{shots}</td><td>{}</td>{cells}</tr>", escape(method), rounds.len())
 }
 
 fn classes(method: &MethodResults, protocol: &Protocol, columns: &[Metric], open: bool) -> String {
@@ -162,22 +178,41 @@ fn interval(share: Option<Share>) -> String {
     )
 }
 
-fn published(rows: &[PublishedResults]) -> String {
-    if rows.is_empty() {
+fn costs(results: &RunResults) -> String {
+    let row = |(method, cells): (&MethodResults, [String; 5])| {
+        let cells = cells.map(|cell| format!("<td>{cell}</td>")).concat();
+        format!("<tr><th scope=\"row\">{}</th><td>{}</td>{cells}</tr>", escape(&method.method), method.shots)
+    };
+    let body: String = cost::rows(results).into_iter().map(row).collect();
+    if body.is_empty() {
+        return body;
+    }
+    let heading: Vec<&str> = ["Method", "Normals"].into_iter().chain(cost::COLUMNS).collect();
+    let table = table(&heading, &[], &body);
+    format!("<section id=\"cost\"><h2>Time and memory</h2><p class=\"note\">{}</p>{table}</section>", escape(cost::NOTE))
+}
+
+fn published_rows(results: &RunResults) -> String {
+    if results.published.is_empty() {
         return String::new();
     }
-    let has = |metric: &&Metric| rows.iter().any(|row| row.scores.get(**metric).is_some());
-    let columns: Vec<Metric> = Metric::ALL.iter().filter(has).copied().collect();
-    let row = |row: &PublishedResults| {
-        let cells: String = columns.iter().map(|&metric| format!("<td>{}</td>", percent(row.scores.get(metric)))).collect();
-        let (method, source) = (escape(&row.method), escape(&row.source));
-        format!("<tr><th scope=\"row\">{method}</th><td>{}</td><td>{source}</td>{cells}</tr>", row.shots)
+    let metrics = published::metrics(&results.published);
+    let row = |row: &published::PublishedResults| {
+        let [method, dataset, shots, source] = row.cells().map(|text| escape(&text));
+        let values: String = metrics.iter().map(|&metric| format!("<td>{}</td>", with_deviation(&row.cell(metric)))).collect();
+        format!(
+            "<tr><th scope=\"row\">{method}</th><td class=\"text\">{dataset}</td><td>{shots}</td><td class=\"text\">{source}</td>{values}</tr>"
+        )
     };
-    let body: String = rows.iter().map(row).collect();
-    format!(
-        "<section id=\"published\"><h2>Published</h2><p class=\"note\">Numbers from papers; nothing here was run.</p>{}</section>",
-        table(&["Method", "Normals", "Source"], &columns, &body)
-    )
+    let body: String = results.published.iter().map(row).collect();
+    let heading = published::COLUMNS.map(capitalized);
+    let table = table(&heading.each_ref().map(String::as_str), &metrics, &body);
+    format!("<section id=\"published\"><h2>{}</h2><p class=\"note\">{}</p>{table}</section>", published::TITLE, published::NOTE)
+}
+
+/// "12.3 ± 0.4" with its second part small.
+fn with_deviation(cell: &str) -> String {
+    cell.split_once(' ').map_or_else(|| cell.to_owned(), |(value, deviation)| format!("{value} <small>{deviation}</small>"))
 }
 
 fn pictures(gallery: &Gallery) -> String {
@@ -189,7 +224,7 @@ fn pictures(gallery: &Gallery) -> String {
         let cards: String = (1..).zip(cards).map(|(number, picture)| card(picture, card_id, number)).collect();
         format!("<section id=\"{id}\"><h2>{name}</h2><p class=\"note\">{what}{caption}</p><div class=\"cards\">{cards}</div></section>")
     };
-    section("misses", "miss", "Worst misses", "The worst first.", &gallery.misses)
+    section("misses", "miss", "Worst misses", "The worst first; a heat map without colour: nothing was found.", &gallery.misses)
         + &section("hits", "hit", "Best hits", "The clearest first.", &gallery.hits)
 }
 
@@ -214,24 +249,65 @@ fn card(card: &Card, id: &str, number: usize) -> String {
     )
 }
 
-fn failed(results: &RunResults) -> impl Iterator<Item = (&MethodResults, &super::Failure)> {
-    results.methods.iter().flat_map(|method| method.rounds.iter().flat_map(|round| &round.failures).map(move |failure| (method, failure)))
+/// Files that could not be evaluated with their reasons, and how many rows of the run each is missing in.
+fn failed(results: &RunResults) -> BTreeMap<(&str, &str), usize> {
+    let mut failed = BTreeMap::new();
+    for failure in results.methods.iter().flat_map(|method| &method.rounds).flat_map(|round| &round.failures) {
+        *failed.entry((failure.file.as_str(), failure.reason.as_str())).or_default() += 1;
+    }
+    failed
 }
 
 fn failures(results: &RunResults) -> String {
-    let count = failed(results).count();
-    if count == 0 {
+    let failed = failed(results);
+    if failed.is_empty() {
         return String::new();
     }
-    let row = |(method, failure): (&MethodResults, &super::Failure)| {
-        let (file, reason, title) = (escape(&failure.file), escape(&failure.reason), escape(&title(method)));
-        format!("<tr><th scope=\"row\">{file}</th><td class=\"text\">{reason}</td><td class=\"text\">{title}</td></tr>")
+    let row = |((file, reason), count): (&(&str, &str), &usize)| {
+        let (file, reason) = (escape(file), escape(reason));
+        format!("<tr><th scope=\"row\">{file}</th><td class=\"text\">{reason}</td><td>{count}</td></tr>")
     };
-    let body: String = failed(results).take(FAILURES_SHOWN).map(row).collect();
-    let more = count.saturating_sub(FAILURES_SHOWN);
-    let more = if more > 0 { format!("<p class=\"note\">And {more} more.</p>") } else { String::new() };
+    let body: String = failed.iter().take(LINES_SHOWN).map(row).collect();
     format!(
-        "<section id=\"failures\"><h2>Not evaluated</h2><p class=\"note\">{count} in all; they count in no number above.</p>{}{more}</section>",
-        table(&["File", "Reason", "Method"], &[], &body)
+        "<section id=\"failures\"><h2>Not evaluated</h2><p class=\"note\">Images in all: {}. They count in no number above.</p>{}{}</section>",
+        failed.len(),
+        table(&["File", "Reason", "Times"], &[], &body),
+        more(failed.len())
+    )
+}
+
+fn problems(problems: &[String]) -> String {
+    if problems.is_empty() {
+        return String::new();
+    }
+    let lines: String = problems.iter().take(LINES_SHOWN).map(|problem| format!("<li>{}</li>", escape(problem))).collect();
+    format!(
+        "<section id=\"problems\"><h2>The data set</h2><p class=\"note\">What is odd about it.</p><ul class=\"lines\">{lines}</ul>{}</section>",
+        more(problems.len())
+    )
+}
+
+fn more(count: usize) -> String {
+    let more = count.saturating_sub(LINES_SHOWN);
+    if more > 0 { format!("<p class=\"note\">And {more} more.</p>") } else { String::new() }
+}
+
+/// Which normal images were given, once a number of them and round.
+fn normals(results: &RunResults) -> String {
+    let mut rounds: BTreeMap<(u32, u32), &[String]> = BTreeMap::new();
+    for method in &results.methods {
+        rounds.extend(method.rounds.iter().map(|round| ((method.shots, round.round), round.normals.as_slice())));
+    }
+    rounds.retain(|_, normals| !normals.is_empty());
+    if rounds.is_empty() {
+        return String::new();
+    }
+    let row = |((shots, round), normals): (&(u32, u32), &&[String])| {
+        format!("<tr><th scope=\"row\">{shots}</th><td>{round}</td><td class=\"text\">{}</td></tr>", escape(&normals.join(", ")))
+    };
+    let body: String = rounds.iter().map(row).collect();
+    let table = table(&["Normals", "Round", "Files"], &[], &body);
+    format!(
+        "<section id=\"normals\"><h2>Normal images</h2><details><summary>Which were given in each round</summary>{table}</details></section>"
     )
 }

@@ -1,12 +1,12 @@
 //! Tables for a README.
 
 use super::{
-    RunResults,
-    table::{Row, columns, is_best, percent, protocols, rows},
+    RunResults, cost, published,
+    table::{Row, columns, is_best, protocols, rows},
 };
 use crate::eval::Metric;
 
-/// A table a protocol, the best of equal numbers of normal images in bold, and one of published numbers.
+/// A table a protocol, the best of equal numbers of normal images in bold; then time and memory, and published numbers.
 pub fn markdown(results: &RunResults) -> String {
     let about = &results.about;
     let mut text = format!("anomalygpt {}", cell(&about.crate_version));
@@ -18,20 +18,25 @@ pub fn markdown(results: &RunResults) -> String {
         let rows = rows(results, protocol);
         let columns = columns(protocol, rows.iter().map(|row| &row.mean));
         text += &format!("\n### {}\n\n{}.\n\n", cell(&protocol.name), cell(&protocol.description()));
-        text += &header(&["method", "normals"], &columns);
+        text += &header(["method", "normals"].into_iter().chain(columns.iter().map(|metric| metric.name())));
         for row in &rows {
             let values = columns.iter().map(|&metric| emphasized(&rows, row, metric));
             text += &line([cell(&row.method.method), row.method.shots.to_string()].into_iter().chain(values));
         }
     }
+    let costs = cost::rows(results);
+    if !costs.is_empty() {
+        text += &format!("\n### Time and memory\n\n{}\n\n{}", cost::NOTE, header(["method", "normals"].into_iter().chain(cost::COLUMNS)));
+        for (method, cells) in costs {
+            text += &line([cell(&method.method), method.shots.to_string()].into_iter().chain(cells));
+        }
+    }
     if !results.published.is_empty() {
-        let has = |metric: &&Metric| results.published.iter().any(|row| row.scores.get(**metric).is_some());
-        let columns: Vec<Metric> = Metric::ALL.iter().filter(has).copied().collect();
-        text += "\n### Published, not run here\n\n";
-        text += &header(&["method", "source", "normals"], &columns);
+        let metrics = published::metrics(&results.published);
+        let names = published::COLUMNS.into_iter().chain(metrics.iter().map(|metric| metric.name()));
+        text += &format!("\n### {}\n\n{}\n\n{}", published::TITLE, published::NOTE, header(names));
         for row in &results.published {
-            let values = columns.iter().map(|&metric| percent(row.scores.get(metric)));
-            text += &line([cell(&row.method), cell(&row.source), row.shots.to_string()].into_iter().chain(values));
+            text += &line(row.cells().iter().map(|text| cell(text)).chain(metrics.iter().map(|&metric| row.cell(metric))));
         }
     }
     text
@@ -41,8 +46,7 @@ fn emphasized(rows: &[Row<'_>], row: &Row<'_>, metric: Metric) -> String {
     if is_best(rows, row, metric) { format!("**{}**", row.cell(metric)) } else { row.cell(metric) }
 }
 
-fn header(first: &[&str], columns: &[Metric]) -> String {
-    let names = first.iter().copied().chain(columns.iter().map(|metric| metric.name()));
+fn header<'a>(names: impl Iterator<Item = &'a str> + Clone) -> String {
     let rule = names.clone().enumerate().map(|(index, _)| if index == 0 { "---" } else { "---:" }.to_owned());
     line(names.map(str::to_owned)) + &line(rule)
 }

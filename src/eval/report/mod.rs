@@ -4,10 +4,12 @@
 //! [`Gallery`], that needs no network and no script. Every file is written beside its place first, and then moved there: after a full
 //! disk or an interruption the file is the old one or the whole new one.
 
+mod cost;
 mod curve;
 mod gallery;
 mod html;
 mod markdown;
+mod published;
 mod table;
 mod write;
 
@@ -21,8 +23,10 @@ use crate::{
     inspection::Verdict,
 };
 
+pub use cost::Cost;
 pub use gallery::{Card, Gallery, Ranked, best_hits, worst_misses};
 pub use markdown::markdown;
+pub use published::{PublishedResults, published};
 
 /// A whole run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,7 +36,7 @@ pub struct RunResults {
     pub about: About,
     /// What was measured, in order of tables.
     pub methods: Vec<MethodResults>,
-    /// Numbers from papers, to compare with.
+    /// Numbers from papers; nothing of them was run.
     pub published: Vec<PublishedResults>,
 }
 
@@ -54,13 +58,23 @@ pub struct About {
     pub seed: u64,
     /// Anything else, as names and values.
     pub notes: Vec<(String, String)>,
+    /// What is odd about the data set.
+    pub problems: Vec<String>,
 }
 
 impl Default for About {
     fn default() -> Self {
         let text = String::new;
-        let crate_version = env!("CARGO_PKG_VERSION").to_owned();
-        Self { crate_version, dataset: text(), model: text(), device: text(), command: text(), seed: 0, notes: Vec::new() }
+        Self {
+            crate_version: env!("CARGO_PKG_VERSION").to_owned(),
+            dataset: text(),
+            model: text(),
+            device: text(),
+            command: text(),
+            seed: 0,
+            notes: Vec::new(),
+            problems: Vec::new(),
+        }
     }
 }
 
@@ -84,8 +98,12 @@ pub struct RoundResults {
     pub round: u32,
     /// The seed that its normal images were drawn with.
     pub seed: u64,
+    /// The normal images that it was given, of all classes, relative to the data set's folder.
+    pub normals: Vec<String>,
     /// Seconds that it took.
     pub seconds: f64,
+    /// Time an image and memory, where they were measured.
+    pub cost: Option<Cost>,
     /// Its numbers, protocol by protocol.
     pub protocols: Vec<ProtocolResults>,
     /// A row an image.
@@ -127,20 +145,6 @@ pub struct Failure {
     pub reason: String,
 }
 
-/// A row from a paper; nothing of it was run.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct PublishedResults {
-    /// The method's name.
-    pub method: String,
-    /// Normal images that it was given, of each class.
-    pub shots: u32,
-    /// Where the numbers stand.
-    pub source: String,
-    /// The numbers.
-    pub scores: Scores,
-}
-
 impl MethodResults {
     /// Mean and standard deviation over rounds of a protocol's row, if a round has it.
     pub fn summary(&self, protocol: &str) -> Option<(Scores, Scores)> {
@@ -151,10 +155,6 @@ impl MethodResults {
     /// A protocol's numbers in each round that has them.
     fn protocol(&self, name: &str) -> impl Iterator<Item = &ProtocolResults> {
         self.rounds.iter().flat_map(|round| &round.protocols).filter(move |results| results.protocol.name == name)
-    }
-
-    fn images(&self) -> usize {
-        self.rounds.iter().map(|round| round.images.len()).sum()
     }
 }
 
