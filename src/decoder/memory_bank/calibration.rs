@@ -24,7 +24,7 @@ const LEAST_SCORE: f32 = 0.02;
 
 /// Settings of the calibrated map, `sigmoid(sharpness * (z - 1))`. `z` is 0 at the normal images' `low` quantile of raw values, and
 /// grows evenly up to the map's peak, where it is the image's score as a multiple of the border: a peak above 0.5 is a score above it.
-/// Below `low`, `z` has one slope for all images. Within an image it grows strictly with the raw map, so ranks are kept.
+/// Below `low`, `z` has one slope for all images; what is not at the peak moves against its height a little ([`contrast`](Self::contrast)). Within an image it grows strictly with the raw map, so ranks are kept.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CalibrationOptions {
@@ -32,6 +32,9 @@ pub struct CalibrationOptions {
     pub sharpness: f32,
     /// Share of the normal images' patches below `z = 0`, in `[0, 1]`.
     pub low: f32,
+    /// How much of a peak's distance from the border the rest of its map moves the other way, in `[0, 1)`: an image with a strong anomaly
+    /// lies higher as a whole, because a patch's features see its surroundings.
+    pub contrast: f32,
     /// Where all normal images bring further views, which should be mirrored ones: the border as a multiple of the geometric mean of
     /// the views' mean score, each compared with its own image alone, and the images' mean score, above 0. `None` leaves views aside.
     pub spread_of_views: Option<f32>,
@@ -41,7 +44,7 @@ pub struct CalibrationOptions {
 
 impl Default for CalibrationOptions {
     fn default() -> Self {
-        Self { sharpness: 5.0, low: 0.75, spread_of_views: Some(1.12), spread_of_parts: 1.3 }
+        Self { sharpness: 5.0, low: 0.75, contrast: 0.25, spread_of_views: Some(1.06), spread_of_parts: 1.3 }
     }
 }
 
@@ -53,6 +56,9 @@ impl CalibrationOptions {
         }
         if !(0.0..=1.0).contains(&self.low) {
             return invalid("low quantile of the calibration", "it must be from 0 to 1");
+        }
+        if !(0.0..1.0).contains(&self.contrast) {
+            return invalid("contrast", "it must be from 0 to below 1");
         }
         if [Some(self.spread_of_parts), self.spread_of_views].into_iter().flatten().any(|spread| !(spread > 0.0 && spread.is_finite())) {
             return invalid("spread of parts or of views", "it must be above 0");
@@ -70,6 +76,7 @@ pub(super) struct Calibration {
     high: f32,
     /// Score at which an anomaly starts.
     score: f32,
+    contrast: f32,
     sharpness: f32,
 }
 
@@ -82,7 +89,7 @@ impl Calibration {
         let peaks = images.iter().map(|image| image.shape.iter().copied().fold(0.0, f32::max)).sum::<f32>() / count;
         let low = quantile(images.iter().flat_map(|image| image.shape.iter().copied()).collect(), options.low);
         let high = (peaks * score / mean.max(LEAST_SCORE)).max(low + LEAST_SCORE);
-        Self { low, high, score, sharpness: options.sharpness }
+        Self { low, high, score, contrast: options.contrast, sharpness: options.sharpness }
     }
 
     /// The calibrated maps of raw ones, `[batch, 1, height, width]`, whose scores are `[batch]`.
@@ -91,9 +98,14 @@ impl Calibration {
         let peak = each(raw.clone().flatten::<2>(1, 3).max_dim(1).squeeze_dim::<1>(1));
         let height = each(scores / self.score);
         let low = peak.clone().clamp_max(self.low);
-        let slope = height.clone() / (peak.clone() - low.clone()).clamp_min(LEAST_SCORE);
-        let below = (raw.clone() - low).clamp_max(0.0) * (-slope.clone() + 1.0 / (self.high - self.low));
-        sigmoid((height - (peak - raw) * slope + below - 1.0) * self.sharpness)
+        let rise = (peak.clone() - low.clone()).clamp_min(LEAST_SCORE);
+        // 1 at the peak, 0 at `low`.
+        let above = 1.0f32 - (peak - raw.clone()) / rise;
+        let below = (raw - low).clamp_max(0.0) / (self.high - self.low);
+        // Never so much that the peak would not stay the highest.
+        let against = (height.clone() - 1.0).max_pair(-height.clone()) * self.contrast;
+        let z = height * above.clone().clamp_min(0.0) + below - against * (1.0f32 - above).clamp(0.0, 1.0);
+        sigmoid((z - 1.0) * self.sharpness)
     }
 }
 

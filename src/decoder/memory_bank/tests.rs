@@ -254,6 +254,26 @@ fn what_is_ordinary_is_on_one_scale_whatever_the_score() {
 }
 
 #[test]
+fn what_is_ordinary_moves_against_the_peak() {
+    let normals = vec![vec![image(4, 4, 1)], vec![image(4, 4, 1)], vec![image(4, 4, 1)]];
+    let (query, contrast) = (image(4, 4, 1), CalibrationOptions::default().contrast);
+    let localized = |contrast| {
+        let bank = bank(&normals, only(CalibrationOptions { contrast, ..CalibrationOptions::default() }));
+        let found = bank.localize(&query, [4, 4]).unwrap();
+        values(found.map)
+            .into_iter()
+            .map(|value| (value / (1.0 - value)).ln() / CalibrationOptions::default().sharpness + 1.0)
+            .collect::<Vec<_>>()
+    };
+    let (with, without) = (localized(contrast), localized(0.0));
+    let lowest = |map: &[f32]| map.iter().copied().fold(f32::INFINITY, f32::min);
+    let height = peak(&without);
+    assert!((peak(&with) - height).abs() < 1e-4);
+    let expected = lowest(&without) - contrast * (height - 1.0).max(-height);
+    assert!((lowest(&with) - expected).abs() < 1e-4, "{} {expected}", lowest(&with));
+}
+
+#[test]
 fn coarse_squares_are_compared_and_laid_over_the_patches() {
     let options = MemoryBankOptions { coarseness: 2, ..only(CalibrationOptions::default()) };
     let (first, second) = (image(5, 4, 2), image(4, 4, 1));
@@ -298,6 +318,7 @@ fn options_out_of_range_are_refused() {
     assert!(!refused(&|options| options.map_shares = vec![2.0, 0.0]));
     assert!(refused(&|options| options.calibration = Some(CalibrationOptions { sharpness: f32::NAN, ..Default::default() })));
     assert!(refused(&|options| options.calibration = Some(CalibrationOptions { low: 1.1, ..Default::default() })));
+    assert!(refused(&|options| options.calibration = Some(CalibrationOptions { contrast: 1.0, ..Default::default() })));
     assert!(refused(&|options| options.calibration = Some(CalibrationOptions { spread_of_views: Some(0.0), ..Default::default() })));
     assert!(!refused(&|options| options.neighbourhood = 3));
 }
