@@ -20,7 +20,7 @@ use crate::{
     encoder::{EfficientNetEncoder, Encoder, ImageFeatures},
     error::{Error, Result},
     inspection::{Detection, Inspection},
-    llm::{Llama, Llm, Segment},
+    llm::{Llama, Llm},
     preprocess::{self, Covered, Preprocess},
     prompt_learner::{ConvPromptLearner, PromptLearner},
     text::{
@@ -36,6 +36,9 @@ pub use trace::Trace;
 
 /// Text pairs that are kept; more objects than these in one program is rare, and encoding again is cheap.
 const CACHED_TEXT_PAIRS: usize = 256;
+
+/// How the answer on the standard question begins.
+const VERDICTS: [&str; 2] = [dialogue::YES, dialogue::NO];
 
 /// An inspector of photographs: the paper's four stages, and perhaps a memory bank of normal images.
 ///
@@ -123,9 +126,14 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         let localization = self.locate(seen, description, question)?;
         let prompt = self.prompt_learner.prompt(&seen.features, self.prompt_map(&localization)?)?;
         let detection = seen.detection(localization, self.normals.is_some())?;
-        let probability = self.probability(&dialogue::segments(&prompt, description, dialogue::QUESTION, &[]))?;
-        let said = dialogue::segments(&prompt, description, question, history);
-        let answer = self.llm.generate(&said, &self.behaviour.generate, on_text)?;
+        let asked = dialogue::segments(&prompt, description, dialogue::QUESTION, &[]);
+        let options = &self.behaviour.generate;
+        if history.is_empty() && question == dialogue::QUESTION {
+            let (scores, answer) = self.llm.score_and_generate(&asked, &VERDICTS, options, on_text)?;
+            return Ok(Inspection::new(detection, answer, probability(&scores)?));
+        }
+        let probability = probability(&self.llm.log_likelihood(&asked, &VERDICTS)?)?;
+        let answer = self.llm.generate(&dialogue::segments(&prompt, description, question, history), options, on_text)?;
         Ok(Inspection::new(detection, answer, probability))
     }
 
@@ -246,13 +254,13 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         let sentences: Vec<&str> = sentences.iter().map(String::as_str).collect();
         Ok(mean_direction(self.encoder.encode_texts(&sentences)?))
     }
+}
 
-    fn probability(&self, prompt: &[Segment<'_>]) -> Result<f32> {
-        let scores = self.llm.log_likelihood(prompt, &[dialogue::YES, dialogue::NO])?;
-        match scores[..] {
-            [yes, no] => Ok(1.0 / (1.0 + (no - yes).exp())),
-            _ => Err(Error::component("language model", format!("{} log-likelihoods for 2 continuations", scores.len()))),
-        }
+/// The probability of the first of [`VERDICTS`] from the log-likelihoods of both.
+fn probability(scores: &[f32]) -> Result<f32> {
+    match scores {
+        [yes, no] => Ok(1.0 / (1.0 + (no - yes).exp())),
+        _ => Err(Error::component("language model", format!("{} log-likelihoods for 2 continuations", scores.len()))),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The same photograph on two backends.
-#![cfg(all(feature = "flex", feature = "ndarray", feature = "mini"))]
+//!
+//! With a graphics card, or Mesa's software Vulkan: `cargo test --features wgpu --test backends`.
+#![cfg(all(feature = "flex", feature = "mini", any(feature = "ndarray", feature = "wgpu", feature = "cuda")))]
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use anomalygpt::{AnomalyGpt, AnomalyMap};
@@ -20,9 +22,8 @@ fn plate(spot: Option<(u32, u32)>) -> DynamicImage {
     }))
 }
 
-#[allow(deprecated)]
-fn models() -> [AnomalyGpt; 2] {
-    [Device::flex(), Device::ndarray()].map(|device| AnomalyGpt::mini(&device).unwrap())
+fn beside_flex(other: Device) -> [AnomalyGpt; 2] {
+    [Device::flex(), other].map(|device| AnomalyGpt::mini(&device).unwrap())
 }
 
 fn largest_difference(left: &AnomalyMap, right: &AnomalyMap) -> f32 {
@@ -32,25 +33,38 @@ fn largest_difference(left: &AnomalyMap, right: &AnomalyMap) -> f32 {
 
 fn assert_alike(models: &[AnomalyGpt; 2]) {
     let image = plate(Some((40, 80)));
-    let [flex, ndarray] = models.each_ref().map(|model| model.detect(&image, Some("a metal plate")).unwrap());
+    let [flex, other] = models.each_ref().map(|model| model.detect(&image, Some("a metal plate")).unwrap());
     let spread =
         |map: &AnomalyMap| map.values().iter().copied().fold(f32::MIN, f32::max) - map.values().iter().copied().fold(f32::MAX, f32::min);
     assert!(spread(&flex.map) > 10.0 * MAP_TOLERANCE, "a map as even as {} tells nothing", spread(&flex.map));
     for (name, difference, tolerance) in [
-        ("map", largest_difference(&flex.map, &ndarray.map), MAP_TOLERANCE),
-        ("raw map", largest_difference(&flex.raw, &ndarray.raw), MAP_TOLERANCE),
-        ("score", (flex.score - ndarray.score).abs(), SCORE_TOLERANCE),
+        ("map", largest_difference(&flex.map, &other.map), MAP_TOLERANCE),
+        ("raw map", largest_difference(&flex.raw, &other.raw), MAP_TOLERANCE),
+        ("score", (flex.score - other.score).abs(), SCORE_TOLERANCE),
     ] {
         assert!(difference <= tolerance, "{name}: {difference} apart");
     }
 }
 
+#[cfg(feature = "ndarray")]
+#[allow(deprecated)]
 #[test]
 fn flex_and_ndarray_see_the_same_with_text() {
-    assert_alike(&models());
+    assert_alike(&beside_flex(Device::ndarray()));
 }
 
+#[cfg(feature = "ndarray")]
+#[allow(deprecated)]
 #[test]
 fn flex_and_ndarray_see_the_same_with_normal_images() {
-    assert_alike(&models().map(|model| model.with_normals(&[plate(None)]).unwrap()));
+    assert_alike(&beside_flex(Device::ndarray()).map(|model| model.with_normals(&[plate(None)]).unwrap()));
+}
+
+/// The default device is not the processor with these features.
+#[cfg(any(feature = "wgpu", feature = "cuda"))]
+#[test]
+fn flex_and_the_default_device_see_the_same() {
+    let models = beside_flex(anomalygpt::default_device().unwrap());
+    assert_alike(&models);
+    assert_alike(&models.map(|model| model.with_normals(&[plate(None)]).unwrap()));
 }

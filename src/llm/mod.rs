@@ -86,6 +86,20 @@ pub trait Llm: fmt::Debug + Send + Sync {
     /// # Errors
     /// Whatever the implementation reports; a prompt that exceeds its context.
     fn log_likelihood(&self, prompt: &[Segment<'_>], continuations: &[&str]) -> Result<Vec<f32>>;
+
+    /// [`log_likelihood`](Self::log_likelihood) and [`generate`](Self::generate) of one prompt, which need not be read twice.
+    ///
+    /// # Errors
+    /// Those of both.
+    fn score_and_generate(
+        &self,
+        prompt: &[Segment<'_>],
+        continuations: &[&str],
+        options: &GenerateOptions,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<(Vec<f32>, String)> {
+        Ok((self.log_likelihood(prompt, continuations)?, self.generate(prompt, options, on_text)?))
+    }
 }
 
 macro_rules! forward {
@@ -104,6 +118,15 @@ macro_rules! forward {
             }
             fn log_likelihood(&self, prompt: &[Segment<'_>], continuations: &[&str]) -> Result<Vec<f32>> {
                 (**self).log_likelihood(prompt, continuations)
+            }
+            fn score_and_generate(
+                &self,
+                prompt: &[Segment<'_>],
+                continuations: &[&str],
+                options: &GenerateOptions,
+                on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+            ) -> Result<(Vec<f32>, String)> {
+                (**self).score_and_generate(prompt, continuations, options, on_text)
             }
         }
     };

@@ -18,6 +18,8 @@ use crate::error::{Error, Result};
 /// Names of a folder's weights, in the order in which they are looked for.
 const INDICES: [&str; 2] = ["model.safetensors.index.json", "pytorch_model.bin.index.json"];
 const SINGLES: [&str; 3] = ["model.safetensors", "pytorch_model.bin", "pytorch_model.pt"];
+/// Beginning and end of the names of shards, where there is no index: `model-00001-of-00002.safetensors`.
+const SHARDS: [(&str, &str); 2] = [("model-", ".safetensors"), ("pytorch_model-", ".bin")];
 
 /// Longest index that is read; those of the largest published models have some 100 kB.
 const MAX_INDEX: u64 = 16 << 20;
@@ -34,7 +36,8 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// Lists the tensors of a file, or of a folder with `model.safetensors` or `pytorch_model.bin`, sharded or not.
+    /// Lists the tensors of a file, or of a folder with `model.safetensors` or `pytorch_model.bin`, sharded or not. Shards without an
+    /// index are told by their names.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Checkpoint`] with the file and tensor, for everything that [`Fault`] names.
@@ -46,9 +49,12 @@ impl Checkpoint {
         if let Some(index) = INDICES.iter().map(|name| path.join(name)).find(|index| index.exists()) {
             return Self::open_shards(path, &index);
         }
-        match SINGLES.iter().map(|name| path.join(name)).find(|single| single.exists()) {
-            Some(single) => Self::empty(path).with_file(&single),
-            None => Err(Error::checkpoint(path, Fault::EmptyFolder)),
+        if let Some(single) = SINGLES.iter().map(|name| path.join(name)).find(|single| single.exists()) {
+            return Self::empty(path).with_file(&single);
+        }
+        match numbered_shards(path)? {
+            shards if shards.is_empty() => Err(Error::checkpoint(path, Fault::EmptyFolder)),
+            shards => shards.iter().try_fold(Self::empty(path), |checkpoint, shard| checkpoint.with_file(shard)),
         }
     }
 
@@ -113,6 +119,30 @@ impl TensorSource for Checkpoint {
         let extent = self.extents.get(name).ok_or_else(|| Error::tensor(&info.file, name, Fault::MissingTensor))?;
         formats::read(name, info, extent)
     }
+}
+
+/// The shards in a folder that has no index: all that the name of one of them promises, or none.
+fn numbered_shards(folder: &Path) -> Result<Vec<PathBuf>> {
+    let io = |source| Error::io(folder, source);
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(folder).map_err(io)? {
+        names.insert(entry.map_err(io)?.file_name().to_string_lossy().into_owned());
+    }
+    for (start, end) in SHARDS {
+        let numbers = names.iter().filter_map(|name| name.strip_prefix(start)?.strip_suffix(end)?.split_once("-of-"));
+        let Some((_, total)) = numbers.clone().next() else { continue };
+        if let Some((number, other)) = numbers.clone().find(|(_, other)| *other != total) {
+            let reason = format!("it has shards of {total} and of {other}, as {start}{number}-of-{other}{end}, and no index");
+            return Err(Error::checkpoint(folder, Fault::Malformed(reason.into())));
+        }
+        let Ok(count) = total.parse::<usize>() else { continue };
+        let name = |number: usize| format!("{start}{number:05}-of-{total}{end}");
+        return match (1..=count).map(name).find(|name| !names.contains(name)) {
+            Some(missing) => Err(Error::checkpoint(folder, Fault::MissingShard(missing))),
+            None => Ok((1..=count).map(|number| folder.join(name(number))).collect()),
+        };
+    }
+    Ok(vec![])
 }
 
 /// An index's tensors and the shards that it puts them in.

@@ -35,8 +35,8 @@ pub enum Fault {
     /// A folder holds no weights under a known name.
     #[error("the folder holds no checkpoint under a name that Hugging Face uses")]
     EmptyFolder,
-    /// A file that an index names is not there.
-    #[error("the index names the shard {0}, which is not there")]
+    /// A shard that the index names, or that the names of the others promise, is not there.
+    #[error("the shard {0} is not there")]
     MissingShard(String),
     /// A tensor is in another file than an index says: two shards are swapped, or the index is another checkpoint's.
     #[error("the index says that it is in {expected}, and it is in {}; are two shards swapped?", found.display())]

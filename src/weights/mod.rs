@@ -93,6 +93,14 @@ pub trait TensorSource: Debug + Send + Sync {
         Ok(self.read(name)?.convert::<f32>())
     }
 
+    /// Reads a tensor with all that is known of its values: in its own type, or as `f32` where [`read`](Self::read) rounds what it computes.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    fn read_unrounded(&self, name: &str) -> Result<TensorData> {
+        self.read(name)
+    }
+
     /// Reads the tensors that `rename` names into memory, floats as `f32`.
     ///
     /// # Errors
@@ -122,6 +130,9 @@ macro_rules! forward {
             }
             fn read_f32(&self, name: &str) -> Result<TensorData> {
                 (**self).read_f32(name)
+            }
+            fn read_unrounded(&self, name: &str) -> Result<TensorData> {
+                (**self).read_unrounded(name)
             }
         }
     };

@@ -125,6 +125,11 @@ impl<S: TensorSource> TensorSource for Selection<S> {
         self.info(name)?;
         self.source.read_f32(name)
     }
+
+    fn read_unrounded(&self, name: &str) -> Result<TensorData> {
+        self.info(name)?;
+        self.source.read_unrounded(name)
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 usage: python compare_trace.py TRACE_BINARY GOLDEN_DIR [NAME=VALUE ...]      (needs torch, safetensors)
 
 TRACE_BINARY is the built example (`target/debug/examples/trace`); GOLDEN_DIR is a folder that the reference's
-`make_golden.py` wrote, of whatever sizes. NAME=VALUE goes into the environment (`BURN_DEVICE=ndarray`). Prints the largest
+`make_golden.py` wrote, of whatever sizes. NAME=VALUE goes into the environment (`BURN_DEVICE=ndarray`; `BURN_DEVICE=wgpu` for a binary of the
+feature `wgpu`, which Mesa's software Vulkan runs too, slowly). Prints the largest
 absolute difference a tensor, over all cases, next to the tolerance that holds where pixels are exact, and fails above it.
 """
 import json
@@ -37,6 +38,9 @@ def main(binary, golden, *environment):
     dims, given = manifest["dims"], manifest["tolerances"]["given"]
     config = {"vision_heads": dims["vision"]["heads"], "text_heads": dims["text"]["heads"], "taps": dims["taps"], "lora_alpha": dims["lora_alpha"]}
     model = [part for name, path in files(golden).items() for part in (f"--{name}", path)]
+    variables = {**os.environ, **dict(pair.split("=", 1) for pair in environment)}
+    # Mesa complains on stderr, where the answer is, where this is not set.
+    variables.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
     worst, failed = {}, []
     for case in described["cases"]:
         with tempfile.TemporaryDirectory() as folder:
@@ -45,7 +49,7 @@ def main(binary, golden, *environment):
                        "--max-new-tokens", str(case["max_new_tokens"]), "--out", out]
             command += [part for name in case["normals"] for part in ("--normal", f"{golden}/images/{name}")]
             command += ["--squash"] if case["squash"] else []
-            run = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **dict(pair.split("=", 1) for pair in environment)})
+            run = subprocess.run(command, capture_output=True, text=True, env=variables)
             if run.returncode:
                 sys.exit(f"{case['name']}: {run.stderr}")
             found = load_file(out)

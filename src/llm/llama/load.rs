@@ -127,10 +127,13 @@ impl Reader<'_> {
         Ok(if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, 0) })
     }
 
-    /// A tensor's values; of 16 bits only where they stay so, as a merged source rounds to them.
+    /// A tensor's values in `f32`, `f16` or `bf16`; what a source computes is rounded to 16 bits only where it stays so.
     fn floats(&self, name: &str) -> Result<TensorData> {
-        let stays = self.precision == Precision::F16 && matches!(self.source.info(name)?.dtype, DType::F16 | DType::BF16);
-        if stays { self.source.read(name) } else { self.source.read_f32(name) }
+        match self.source.info(name)?.dtype {
+            DType::F16 | DType::BF16 if self.precision == Precision::F16 => self.source.read(name),
+            DType::F32 | DType::F16 | DType::BF16 => self.source.read_unrounded(name),
+            _ => self.source.read_f32(name),
+        }
     }
 
     fn entry(&self, name: &str) -> Result<&Entry> {

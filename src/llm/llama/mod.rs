@@ -179,6 +179,27 @@ impl Llama {
         }
     }
 
+    /// Logits of the first token after a prompt, and the prompt's keys and values.
+    fn read_prompt(&self, prompt: &[Segment<'_>]) -> Result<(Vec<f32>, KeyValueCache)> {
+        let mut cache = KeyValueCache::default();
+        let first = host(self.network.last(self.embed(prompt)?, Some(&mut cache))?)?;
+        Ok((first, cache))
+    }
+
+    /// Goes on from the first token's logits after a prompt that is in `cache`.
+    fn answer(
+        &self,
+        first: Vec<f32>,
+        mut cache: KeyValueCache,
+        options: &GenerateOptions,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<String> {
+        // The last token of an answer is not read, and takes no position.
+        let room = (self.network.config().context + 1).saturating_sub(cache.len());
+        let generation = Generation { tokenizer: &self.tokenizer, end: self.end, options, room };
+        generation.run(first, |id| self.step(&[id], &mut cache), on_text)
+    }
+
     /// Log-probability of a continuation whose first token has the logits `first`, and whose prompt is in `cache`.
     fn score(&self, first: &[f32], cache: &KeyValueCache, continuation: &str) -> Result<f32> {
         let ids = self.tokenizer.encode(continuation)?;
@@ -205,18 +226,26 @@ impl Llm for Llama {
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<String> {
         options.check()?;
-        let mut cache = KeyValueCache::default();
-        let first = host(self.network.last(self.embed(prompt)?, Some(&mut cache))?)?;
-        // The last token of an answer is not read, and takes no position.
-        let room = (self.network.config().context + 1).saturating_sub(cache.len());
-        let generation = Generation { tokenizer: &self.tokenizer, end: self.end, options, room };
-        generation.run(first, |id| self.step(&[id], &mut cache), on_text)
+        let (first, cache) = self.read_prompt(prompt)?;
+        self.answer(first, cache, options, on_text)
     }
 
     fn log_likelihood(&self, prompt: &[Segment<'_>], continuations: &[&str]) -> Result<Vec<f32>> {
-        let mut cache = KeyValueCache::default();
-        let first = host(self.network.last(self.embed(prompt)?, Some(&mut cache))?)?;
+        let (first, cache) = self.read_prompt(prompt)?;
         continuations.iter().map(|continuation| self.score(&first, &cache, continuation)).collect()
+    }
+
+    fn score_and_generate(
+        &self,
+        prompt: &[Segment<'_>],
+        continuations: &[&str],
+        options: &GenerateOptions,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<(Vec<f32>, String)> {
+        options.check()?;
+        let (first, cache) = self.read_prompt(prompt)?;
+        let scores = continuations.iter().map(|continuation| self.score(&first, &cache, continuation)).collect::<Result<_>>()?;
+        Ok((scores, self.answer(first, cache, options, on_text)?))
     }
 }
 

@@ -183,6 +183,17 @@ fn continuations_are_scored_from_one_prompt() {
 }
 
 #[test]
+fn a_prompt_that_is_read_once_is_scored_and_answered_as_if_read_twice() {
+    let llama = llama();
+    let prompt = [Segment::Text("Is there any anomaly?".into())];
+    let (continuations, options) = (["Yes", "No, there is no anomaly"], GenerateOptions::default().with_max_new_tokens(8));
+    let silent = &mut |_: &str| ControlFlow::Continue(());
+    let (scores, answer) = llama.score_and_generate(&prompt, &continuations, &options, silent).unwrap();
+    assert_eq!(scores, llama.log_likelihood(&prompt, &continuations).unwrap());
+    assert_eq!(answer, llama.generate(&prompt, &options, silent).unwrap());
+}
+
+#[test]
 fn values_that_are_not_numbers_are_an_error() {
     let llama = llama();
     let prompt = [Segment::Embeddings(Tensor::full([1, 1, 32], f32::NAN, &Device::default()))];

@@ -39,13 +39,13 @@ pub(super) fn list(path: &Path) -> Result<Vec<Entry>> {
     let mut file = File::open(path).map_err(|source| Error::io(path, source))?;
     let length = file.metadata().map_err(|source| Error::io(path, source))?.len();
     let head = read_at(&mut file, path, 0, length.min(512))?;
-    let entries = match head.as_slice() {
-        [b'P', b'K', 3 | 5, 4 | 6, ..] => pytorch::list_zip(path, file)?,
-        [0x80, 1..=5, ..] => pytorch::list_legacy(path, file)?,
-        _ => match head.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)) {
-            Some(header) if head.get(8) == Some(&b'{') && header < GREATEST_PLAUSIBLE_HEADER => safetensors::list(path, file, header)?,
-            _ => return Err(Error::checkpoint(path, stranger(&head))),
-        },
+    let header = head.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)).filter(|header| *header < GREATEST_PLAUSIBLE_HEADER);
+    let entries = match (head.as_slice(), header) {
+        // First, as the length of a header can begin like a pickle.
+        ([_, _, _, _, _, _, _, _, b'{', ..], Some(header)) => safetensors::list(path, file, header)?,
+        ([b'P', b'K', 3 | 5, 4 | 6, ..], _) => pytorch::list_zip(path, file)?,
+        ([0x80, 1..=5, ..], _) => pytorch::list_legacy(path, file)?,
+        _ => return Err(Error::checkpoint(path, stranger(&head))),
     };
     let mut names = HashSet::new();
     match entries.iter().find(|entry| !names.insert(&entry.name)) {

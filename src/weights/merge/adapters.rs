@@ -19,7 +19,8 @@ use crate::{
 
 /// A language model with adapters merged in: `W + alpha / rank * B A`.
 ///
-/// [`read`](TensorSource::read) rounds the sums to the model's own type; [`read_f32`](TensorSource::read_f32) gives them unrounded.
+/// [`read`](TensorSource::read) rounds the sums to the model's own type; [`read_f32`](TensorSource::read_f32) and
+/// [`read_unrounded`](TensorSource::read_unrounded) don't.
 #[derive(Clone, Debug)]
 pub struct WithAdapters<S, A> {
     base: S,
@@ -134,6 +135,13 @@ impl<S: TensorSource, A: TensorSource> TensorSource for WithAdapters<S, A> {
         match self.factors.get(name) {
             Some(factors) => self.merged(name, factors),
             None => self.base.read_f32(name),
+        }
+    }
+
+    fn read_unrounded(&self, name: &str) -> Result<TensorData> {
+        match self.factors.get(name) {
+            Some(factors) => self.merged(name, factors),
+            None => self.base.read_unrounded(name),
         }
     }
 }

@@ -80,6 +80,29 @@ fn a_folder_without_weights_says_so() {
 }
 
 #[test]
+fn shards_without_an_index_are_told_by_their_names() {
+    let folder = Folder::new();
+    let shard = |name: &str, tensor: &str| drop(folder.write(name, safetensors_of(&[(tensor, &[1], vec![1.0])])));
+    let open = || Checkpoint::open(folder.path());
+    shard("model-00002-of-00002.safetensors", "b");
+    assert_eq!(fault(open()).2, Fault::MissingShard("model-00001-of-00002.safetensors".into()));
+    shard("model-00001-of-00002.safetensors", "b");
+    assert_eq!(fault(open()).2, Fault::DuplicateName);
+    shard("model-00001-of-00002.safetensors", "a");
+    assert_eq!(open().unwrap().tensors().keys().collect::<Vec<_>>(), ["a", "b"]);
+    shard("model-00001-of-00003.safetensors", "c");
+    assert!(matches!(fault(open()).2, Fault::Malformed(reason) if reason.contains("no index")));
+}
+
+#[test]
+fn a_name_can_not_promise_more_shards_than_there_are() {
+    let folder = Folder::new();
+    folder.write("pytorch_model-00001-of-18446744073709551615.bin", "");
+    let missing = Fault::MissingShard("pytorch_model-00002-of-18446744073709551615.bin".into());
+    assert_eq!(fault(Checkpoint::open(folder.path())).2, missing);
+}
+
+#[test]
 fn what_is_exported_is_read_again() {
     let (source, target) = (Folder::new(), Folder::new());
     let first = safetensors_of(&[("a", &[1], vec![1.5]), ("b", &[2, 2], vec![1.0, 2.0, 3.0, 4.0]), ("c", &[3], vec![5.0, 6.0, 7.0])]);

@@ -1,10 +1,12 @@
 //! Kinds, pairings, adapters and differences of small checkpoints.
 
+use burn::tensor::DType;
+
 use super::{Folder, writers::safetensors_of};
 use crate::{
     error::Error,
     weights::{
-        Checkpoint, CheckpointKind, Dimension, Part, Selection, Size, TensorSource, check_pairing,
+        Checkpoint, CheckpointKind, Dimension, ExportOptions, Part, Selection, Size, TensorSource, check_pairing, export,
         merge::{WithAdapters, WithDifference},
     },
 };
@@ -109,6 +111,20 @@ fn adapters_are_merged_on_reading() {
     assert_eq!(merged.tensors(), base.tensors());
     let boxed: Box<dyn TensorSource> = Box::new(merged);
     assert_eq!(boxed.read_f32("model.layers.0.self_attn.q_proj.weight").unwrap().as_slice::<f32>().unwrap(), [3.5; 64]);
+}
+
+#[test]
+fn sums_are_rounded_to_the_type_of_the_model_unless_asked_not_to() {
+    let (folder, halves) = (Folder::new(), Folder::new());
+    let wide = checkpoint(&folder, "llama", &llama(8, 20, 2, 1.0));
+    export(&[(&wide, Some(DType::F16))], halves.path(), &ExportOptions::default(), &mut |_, _| {}).unwrap();
+    let merged = WithAdapters::new(Checkpoint::open(halves.path()).unwrap(), checkpoint(&folder, "panda", &panda(8, 2, 2)), 4.001).unwrap();
+    let merged = Selection::new(&merged, &[Part::LanguageModel]);
+    let (adapted, plain) = ("model.layers.1.self_attn.q_proj.weight", "model.norm.weight");
+    assert_eq!(merged.read(adapted).unwrap().convert::<f32>().as_slice::<f32>().unwrap(), [3.5; 64]);
+    assert!(merged.read_unrounded(adapted).unwrap().as_slice::<f32>().unwrap().iter().all(|value| (value - 3.500_125).abs() < 1e-6));
+    assert_eq!(merged.read_unrounded(plain).unwrap(), merged.read(plain).unwrap());
+    assert_eq!(merged.read_unrounded(plain).unwrap().dtype(), DType::F16);
 }
 
 #[test]

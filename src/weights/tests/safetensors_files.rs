@@ -1,6 +1,7 @@
 //! Safetensors headers that contradict themselves.
 
-use super::{Fault, fault_of, writers::safetensors};
+use super::{Fault, Folder, fault_of, writers::safetensors};
+use crate::weights::{Checkpoint, TensorSource};
 
 /// Two tensors of four bytes, at these offsets.
 fn header(first: [u32; 2], second: [u32; 2]) -> String {
@@ -20,6 +21,16 @@ fn overlaps_gaps_and_wrong_lengths_are_named() {
     assert!(matches!((tensor.as_deref(), fault), (Some("a"), Fault::Offsets(_))));
     let huge = r#"{"a":{"dtype":"F32","shape":[4294967296,4294967296,4],"data_offsets":[0,4]}}"#;
     assert!(matches!(fault_of(safetensors(huge, &[0; 4])), (Some(_), Fault::Offsets(_))));
+}
+
+#[test]
+fn a_header_whose_length_begins_like_a_pickle_is_read() {
+    let folder = Folder::new();
+    for length in [0x0180, 0x0280, 0x0580] {
+        let header = format!("{:length$}", header([0, 4], [4, 8]));
+        let file = Checkpoint::open(folder.write("model.safetensors", safetensors(&header, &[0; 8])));
+        assert_eq!(file.unwrap().tensors().len(), 2, "{length:#x}");
+    }
 }
 
 #[test]
