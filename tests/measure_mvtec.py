@@ -6,8 +6,8 @@ usage: python measure_mvtec.py INSPECT CLASS_DIR [--shots 0 1 4 16] [--rounds 5]
 INSPECT is the built example (target/release/examples/inspect). CLASS_DIR holds train/good, test/KIND and ground_truth/KIND with masks
 NAME_mask.png. Round 0 takes the first normals in the order of their names; further rounds draw theirs with the seeds 1, 2, 3, ..., and a
 seed that gives the normals of a round before is passed over, as the evaluate example does. (At 1 of 60 the seeds 3 and 4 give the same.)
---like takes the rounds' normals from a report of that example on the same class, so that both measure the same. 0 normals compare with text alone. Pixels are those of the photographs, all of them, pooled over all images; a mask's pixel counts as
-anomalous above 0.
+--like takes the rounds' normals from a report of that example on the same class, so that both measure the same. 0 normals compare with
+text alone. Pixels are those of the photographs, all of them, pooled over all images; a mask's pixel counts as anomalous above 0.
 """
 import argparse
 import json

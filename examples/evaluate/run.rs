@@ -67,7 +67,8 @@ fn evaluate(
     let others = Unseen { model: &models.whole, samples: &planned.others };
     memory::reset_peak_resident();
     let round = round(planned, models, description.as_deref(), arguments.seed, &others)?;
-    let mut running = timed(&mut times.methods, || fit(arguments, planned, models, &round))?;
+    let mut running = fit(arguments, planned, models, &round)?;
+    times.methods += running.iter().map(|running| running.results.fit_seconds).sum::<f64>();
     let methods: Vec<Method> = running.iter().map(|running| running.method).collect();
     let observer = Observer::new(arguments, planned, &methods, journal, bar)?;
     let seen = thread::scope(|scope| {
@@ -120,7 +121,8 @@ fn round<'a>(
     Ok(Round { description, seed, normals, features, others })
 }
 
-/// Makes the methods ready, one after another with nothing beside, and lets each look at an image to see how much memory it takes.
+/// Makes the methods ready, one after another with nothing beside, and lets each look at an image to see how much memory it takes;
+/// of this, making them ready counts as the methods' time.
 fn fit(arguments: &Arguments, planned: &Planned<'_>, models: &Models, round: &Round<'_>) -> Result<Vec<Running>, Failure> {
     let rehearsal = planned.test.iter().find_map(|sample| models.whole.see(&sample.read().ok()?.image).ok());
     let each = |method: Method| {

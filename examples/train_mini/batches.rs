@@ -74,7 +74,7 @@ pub fn answers(maps: &Maps, number: usize, tokenizer: &Tokenizer, device: &Devic
         index: rng.random_range(0..maps.items.len()),
         normals: rng.random(),
         symmetry: Symmetry::any(&mut rng),
-        shift: rng.random_bool(SHIFTED).then(|| rng.random_range(SHIFTS)),
+        shift: if rng.random_bool(SHIFTED) { rng.random_range(SHIFTS) } else { 0.0 },
     };
     let views: Vec<View> = (0..TALKS).map(view).collect();
     let (mut dialogues, mut holds, mut seen) = (Vec::new(), Vec::new(), Vec::new());

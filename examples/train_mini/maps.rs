@@ -45,8 +45,8 @@ pub struct View {
     pub normals: bool,
     /// How the map is moved.
     pub symmetry: Symmetry,
-    /// What is added to the logits of its values, if anything; if it is much, the map itself, not what was drawn, says what is true.
-    pub shift: Option<f32>,
+    /// What is added to the logits of its values; if it is much, the map itself, not what was drawn, says what is true.
+    pub shift: f32,
 }
 
 /// Images, and the side of their maps.
@@ -87,9 +87,8 @@ impl Maps {
     pub fn seen(&self, view: &View) -> anomalygpt::Result<(Vec<f32>, Vec<Place>)> {
         let item = &self.items[view.index];
         let map = view.symmetry.moved(&item.maps[usize::from(view.normals)], 1).into_iter().map(f16::to_f32);
-        let shift = view.shift.unwrap_or(0.0);
-        let map: Vec<f32> = map.map(|value| shifted(value, shift)).collect();
-        if shift.abs() <= SLIGHT {
+        let map: Vec<f32> = map.map(|value| shifted(value, view.shift)).collect();
+        if view.shift.abs() <= SLIGHT {
             return Ok((map, view.symmetry.places(&item.places)));
         }
         let side = self.side as u32;

@@ -81,7 +81,7 @@ pub trait TensorSource: Debug + Send + Sync {
         self.tensors().get(name).ok_or_else(|| Error::tensor(self.origin(), name, Fault::MissingTensor))
     }
 
-    /// Reads a tensor of floats as `f32`.
+    /// Reads a tensor of floats as `f32`, unrounded.
     ///
     /// # Errors
     /// Those of [`read`](Self::read), and [`Fault::DType`] for a tensor of integers.
@@ -90,10 +90,11 @@ pub trait TensorSource: Debug + Send + Sync {
         if !info.dtype.is_float() {
             return Err(Error::tensor(&info.file, name, Fault::DType(format!("{:?} where floats are needed", info.dtype))));
         }
-        Ok(self.read(name)?.convert::<f32>())
+        Ok(self.read_unrounded(name)?.convert::<f32>())
     }
 
-    /// Reads a tensor with all that is known of its values: in its own type, or as `f32` where [`read`](Self::read) rounds what it computes.
+    /// Reads a tensor with all that is known of its values: in its own type, or as `f32` where [`read`](Self::read) rounds what it
+    /// computes.
     ///
     /// # Errors
     /// Those of [`read`](Self::read).
@@ -127,9 +128,6 @@ macro_rules! forward {
             }
             fn read(&self, name: &str) -> Result<TensorData> {
                 (**self).read(name)
-            }
-            fn read_f32(&self, name: &str) -> Result<TensorData> {
-                (**self).read_f32(name)
             }
             fn read_unrounded(&self, name: &str) -> Result<TensorData> {
                 (**self).read_unrounded(name)

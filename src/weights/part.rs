@@ -121,11 +121,6 @@ impl<S: TensorSource> TensorSource for Selection<S> {
         self.source.read(name)
     }
 
-    fn read_f32(&self, name: &str) -> Result<TensorData> {
-        self.info(name)?;
-        self.source.read_f32(name)
-    }
-
     fn read_unrounded(&self, name: &str) -> Result<TensorData> {
         self.info(name)?;
         self.source.read_unrounded(name)

@@ -24,7 +24,8 @@ const LEAST_SCORE: f32 = 0.02;
 
 /// Settings of the calibrated map, `sigmoid(sharpness * (z - 1))`. `z` is 0 at the normal images' `low` quantile of raw values, and
 /// grows evenly up to the map's peak, where it is the image's score as a multiple of the border: a peak above 0.5 is a score above it.
-/// Below `low`, `z` has one slope for all images; what is not at the peak moves against its height a little ([`contrast`](Self::contrast)). Within an image it grows strictly with the raw map, so ranks are kept.
+/// Below `low`, `z` has one slope for all images; what is not at the peak moves against its height a little
+/// ([`contrast`](Self::contrast)). Within an image it grows with the raw map, so ranks are kept.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CalibrationOptions {
@@ -110,6 +111,7 @@ impl Calibration {
 }
 
 /// One normal image, compared with others.
+#[derive(Clone)]
 struct Sample {
     score: f32,
     /// Raw values of its patches, as they form maps.
@@ -132,51 +134,68 @@ pub(super) fn calibrate(
     text_map: Option<TextMap<'_>>,
     options: &CalibrationOptions,
 ) -> Result<Calibration> {
-    let samples = |view: &ImageFeatures, matched: Match| {
-        let text_map = text_map.map(|text_map| text_map(view)).transpose()?;
-        let Match { plain, shape } = matched.map(|similarity| bank.less_text(similarity, text_map.clone(), view.grid));
-        let shape = bank.smoothed(bank.on_patches(shape.unwrap_or_else(|| plain.clone()), view.grid), view.grid);
-        let squares = bank.coarse(view.grid).iter().product::<usize>().max(1);
-        let (plain, shape) = (host(1.0f32 - plain)?, host(1.0f32 - shape)?);
-        let shapes = shape.chunks(view.grid[0] * view.grid[1]);
-        let sample = |(plain, shape): (&[f32], &[f32])| Sample { score: bank.options.score.of(plain), shape: shape.to_vec() };
-        Ok(plain.chunks(squares).zip(shapes).map(sample).collect::<Vec<_>>())
-    };
-    let images: Result<Vec<Vec<Sample>>> = match (normals, probes) {
+    let normals = normals.iter().map(|views| subjects(views, text_map)).collect::<Result<Vec<_>>>()?;
+    let samples: Result<Vec<Vec<Sample>>> = match (&normals[..], probes) {
         ([views], []) => {
-            views.iter().take(1).map(|image| samples(image, Match { plain: within_itself(bank, image), shape: None })).collect()
+            let within = |image: &Subject<'_>| image.samples(bank, Match { plain: within_itself(bank, image.features), shape: None });
+            views.iter().take(1).map(within).collect()
         }
-        ([_], probes) => probes.iter().map(|probe| samples(probe, bank.matched(probe, None))).collect(),
+        ([_], probes) => subjects(probes, text_map)?.iter().map(|probe| probe.samples(bank, bank.matched(probe.features, None))).collect(),
         _ => {
             let views = normals.iter().enumerate().flat_map(|(index, views)| views.iter().map(move |view| (index, view)));
-            views.map(|(index, view)| samples(view, bank.matched(view, Some(index)))).collect()
+            views.map(|(index, view)| view.samples(bank, bank.matched(view.features, Some(index)))).collect()
         }
     };
-    let images: Vec<Sample> = images?.into_iter().flatten().collect();
-    let views = normals.iter().map(|views| view_scores(bank, views, &samples)).collect::<Result<Vec<_>>>()?;
-    let scores = views.concat();
+    let views = match options.spread_of_views {
+        Some(_) => normals.iter().map(|views| view_scores(bank, views)).collect::<Result<Vec<_>>>()?,
+        None => Vec::new(),
+    };
     let border = |mean: f32| match options.spread_of_views {
         Some(spread) if views.iter().all(|scores| !scores.is_empty()) => {
+            let scores = views.concat();
             spread * (mean.max(0.0) * scores.iter().sum::<f32>().max(0.0) / scores.len() as f32).sqrt()
         }
         _ if normals.len() == 1 && !probes.is_empty() => mean * options.spread_of_parts,
         _ => mean,
     };
-    Ok(Calibration::of(&images, border, options))
+    Ok(Calibration::of(&samples?.concat(), border, options))
+}
+
+/// A normal image that is compared, and its map against the text, if that is listened to.
+struct Subject<'a> {
+    features: &'a ImageFeatures,
+    text: Option<Tensor<4>>,
+}
+
+fn subjects<'a>(images: &'a [ImageFeatures], text_map: Option<TextMap<'_>>) -> Result<Vec<Subject<'a>>> {
+    let subject = |features| Ok(Subject { features, text: text_map.map(|text_map| text_map(features)).transpose()? });
+    images.iter().map(subject).collect()
+}
+
+impl Subject<'_> {
+    /// The scores of its batch.
+    fn scores(&self, bank: &MemoryBank, plain: Tensor<1>) -> Result<Vec<f32>> {
+        let plain = host(1.0f32 - bank.less_text(plain, self.text.clone(), self.features.grid))?;
+        let squares = bank.coarse(self.features.grid).iter().product::<usize>().max(1);
+        Ok(plain.chunks(squares).map(|image| bank.options.score.of(image)).collect())
+    }
+
+    fn samples(&self, bank: &MemoryBank, Match { plain, shape }: Match) -> Result<Vec<Sample>> {
+        let grid = self.features.grid;
+        let shape = bank.less_text(shape.unwrap_or_else(|| plain.clone()), self.text.clone(), grid);
+        let shapes = host(1.0f32 - bank.smoothed(bank.on_patches(shape, grid), grid))?;
+        let shapes = shapes.chunks((grid[0] * grid[1]).max(1)).map(<[f32]>::to_vec);
+        Ok(self.scores(bank, plain)?.into_iter().zip(shapes).map(|(score, shape)| Sample { score, shape }).collect())
+    }
 }
 
 /// Scores of an image's further views, each compared with the image alone.
-fn view_scores(
-    bank: &MemoryBank,
-    views: &[ImageFeatures],
-    samples: &dyn Fn(&ImageFeatures, Match) -> Result<Vec<Sample>>,
-) -> Result<Vec<f32>> {
+fn view_scores(bank: &MemoryBank, views: &[Subject<'_>]) -> Result<Vec<f32>> {
     let Some(first) = views.first() else { return Ok(Vec::new()) };
-    let squares = bank.coarse(first.grid).iter().product::<usize>();
-    let own: Vec<_> = bank.tokens(first).into_iter().map(|tokens| tokens.slice_dim(0, 0..squares)).collect();
-    let of_view = |view| samples(view, Match { plain: bank.nearest(view, &own), shape: None });
-    let scores = views.iter().map(of_view).collect::<Result<Vec<_>>>()?;
-    Ok(scores.into_iter().flatten().skip(1).map(|sample| sample.score).collect())
+    let squares = bank.coarse(first.features.grid).iter().product::<usize>();
+    let own: Vec<_> = bank.tokens(first.features).into_iter().map(|tokens| tokens.slice_dim(0, 0..squares)).collect();
+    let scores = views.iter().map(|view| view.scores(bank, bank.nearest(view.features, &own))).collect::<Result<Vec<_>>>()?;
+    Ok(scores.concat().into_iter().skip(1).collect())
 }
 
 fn host(values: Tensor<1>) -> Result<Vec<f32>> {

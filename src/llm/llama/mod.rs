@@ -200,6 +200,11 @@ impl Llama {
         generation.run(first, |id| self.step(&[id], &mut cache), on_text)
     }
 
+    /// Log-probabilities of continuations of a prompt that is in `cache`, and whose next token has the logits `first`.
+    fn scores(&self, first: &[f32], cache: &KeyValueCache, continuations: &[&str]) -> Result<Vec<f32>> {
+        continuations.iter().map(|continuation| self.score(first, cache, continuation)).collect()
+    }
+
     /// Log-probability of a continuation whose first token has the logits `first`, and whose prompt is in `cache`.
     fn score(&self, first: &[f32], cache: &KeyValueCache, continuation: &str) -> Result<f32> {
         let ids = self.tokenizer.encode(continuation)?;
@@ -232,7 +237,7 @@ impl Llm for Llama {
 
     fn log_likelihood(&self, prompt: &[Segment<'_>], continuations: &[&str]) -> Result<Vec<f32>> {
         let (first, cache) = self.read_prompt(prompt)?;
-        continuations.iter().map(|continuation| self.score(&first, &cache, continuation)).collect()
+        self.scores(&first, &cache, continuations)
     }
 
     fn score_and_generate(
@@ -244,7 +249,7 @@ impl Llm for Llama {
     ) -> Result<(Vec<f32>, String)> {
         options.check()?;
         let (first, cache) = self.read_prompt(prompt)?;
-        let scores = continuations.iter().map(|continuation| self.score(&first, &cache, continuation)).collect::<Result<_>>()?;
+        let scores = self.scores(&first, &cache, continuations)?;
         Ok((scores, self.answer(first, cache, options, on_text)?))
     }
 }

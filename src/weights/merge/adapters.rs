@@ -19,8 +19,7 @@ use crate::{
 
 /// A language model with adapters merged in: `W + alpha / rank * B A`.
 ///
-/// [`read`](TensorSource::read) rounds the sums to the model's own type; [`read_f32`](TensorSource::read_f32) and
-/// [`read_unrounded`](TensorSource::read_unrounded) don't.
+/// [`read`](TensorSource::read) rounds the sums to the model's own type; [`read_unrounded`](TensorSource::read_unrounded) does not.
 #[derive(Clone, Debug)]
 pub struct WithAdapters<S, A> {
     base: S,
@@ -128,13 +127,6 @@ impl<S: TensorSource, A: TensorSource> TensorSource for WithAdapters<S, A> {
         match self.factors.get(name) {
             Some(factors) => rounded(self.merged(name, factors)?, name, self.info(name)?),
             None => self.base.read(name),
-        }
-    }
-
-    fn read_f32(&self, name: &str) -> Result<TensorData> {
-        match self.factors.get(name) {
-            Some(factors) => self.merged(name, factors),
-            None => self.base.read_f32(name),
         }
     }
 
