@@ -6,6 +6,8 @@ mod folders;
 mod merges;
 mod pickles;
 mod safetensors_files;
+mod sizes;
+mod tokens;
 mod writers;
 
 use std::path::{Path, PathBuf};
