@@ -3,6 +3,7 @@
 
 mod bad_files;
 mod folders;
+mod mapped_files;
 mod merges;
 mod pickles;
 mod safetensors_files;
