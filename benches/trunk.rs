@@ -13,7 +13,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 fn trunk(criterion: &mut Criterion) {
     let device = Device::default();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pretrained/trunk.safetensors");
-    let state = StateDict::read_safetensors(&path).unwrap();
+    let state = StateDict::read(&path).unwrap();
     let config = EfficientNetConfig::lite0();
     let own = EfficientNet::from_state(&config, &state, &device).unwrap();
     let burn = EfficientNet::portable(&config, &state, &device).unwrap();

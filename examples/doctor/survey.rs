@@ -9,7 +9,7 @@ use anomalygpt::{
     Error,
     llm::llama::LlamaConfig,
     text::Tokenizer,
-    weights::{Checkpoint, CheckpointKind, Dimension, Fault, Size, TensorSource, mismatches},
+    weights::{Checkpoint, CheckpointKind, Dimension, Fault, Size, TensorSource, check_tokens, mismatches},
 };
 
 use crate::chain::chain;
@@ -141,16 +141,13 @@ impl Found {
 
     fn compare_with_tokenizer(&mut self) {
         let folder = self.path.display();
-        match (Tokenizer::read(&self.path), self.size(Dimension::Vocabulary)) {
-            (Err(error), _) => self.problems.push(chain(&error)),
-            (Ok(tokenizer), Some(rows)) if tokenizer.vocabulary() > rows => {
+        let checked =
+            Tokenizer::read(&self.path).and_then(|tokenizer| check_tokens(&self.checkpoint, &self.path, &tokenizer).map(|()| tokenizer));
+        match checked {
+            Err(error) => self.problems.push(chain(&error)),
+            Ok(tokenizer) => {
                 let pieces = tokenizer.vocabulary();
-                self.problems
-                    .push(format!("{folder}: the tokenizer has {pieces} pieces and the embedding {rows} rows: they are not of one model"));
-            }
-            (Ok(tokenizer), rows) => {
-                let pieces = tokenizer.vocabulary();
-                if let Some(rows) = rows.filter(|rows| *rows > pieces) {
+                if let Some(rows) = self.size(Dimension::Vocabulary).filter(|rows| *rows > pieces) {
                     self.warnings.push(format!(
                         "{folder}: the tokenizer has {pieces} pieces and the embedding {rows} rows; weights of Vicuna v0 have a piece for padding more than the tokenizer of v1"
                     ));

@@ -197,7 +197,7 @@ impl Run<'_> {
 
     /// A decoder and a text tower of a file; all else has random weights.
     fn given_decoder(&self, file: &Path) -> Result<Stages, Box<dyn Error>> {
-        let (device, given) = (default_device()?, StateDict::read_safetensors(file)?);
+        let (device, given) = (default_device()?, StateDict::read(file)?);
         let mut stages = self.stages(&device)?;
         stages.text_tower = given.under("text_tower.").load_into(stages.text_tower, Layout::Burn)?;
         stages.decoder = given.under("decoder.").load_into(stages.decoder, Layout::Burn)?;

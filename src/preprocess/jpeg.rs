@@ -1,49 +1,107 @@
-//! What the JPEG decoder does not tell: whether the file was cut off.
+//! JPEG files, to the very pixels of libjpeg-turbo.
 
-const START_OF_SCAN: u8 = 0xDA;
-const END_OF_IMAGE: [u8; 2] = [0xFF, 0xD9];
+use image::{
+    ImageError, ImageFormat, ImageResult,
+    error::{DecodingError, ImageFormatHint},
+};
+use libjpeg_turbo_rs::{ComponentInfo, Decoder};
+use libjpeg_turbo_rs_image::JpegDecoder;
 
-/// Whether the scan of a JPEG file ends with an end-of-image marker.
+/// A decoder of a whole file, which has read the headers and no pixels.
 ///
-/// The decoder fills what is missing with grey, which would be inspected as if it were in the photograph.
-/// Files without a readable scan header count as complete: the decoder says what is wrong with them.
-pub(super) fn is_complete(bytes: &[u8]) -> bool {
-    first_scan(bytes).is_none_or(|scan| scan.windows(2).rev().any(|pair| pair == END_OF_IMAGE))
+/// Unlike the one in `image`, it refuses a file that is cut off where that one fills what is missing with grey, which would be
+/// inspected as if it were in the photograph.
+///
+/// # Errors
+/// [`ImageError`] for what is no JPEG file of 8 bits a value, in Huffman's code, and of channels of usual sizes.
+pub(super) fn decoder(file: Vec<u8>) -> ImageResult<JpegDecoder> {
+    match Decoder::new(&file) {
+        Err(error) => Err(decoding_error(error)),
+        Ok(headers) if headers.header().precision != 8 => Err(decoding_error("it has other than 8 bits a value")),
+        Ok(headers) if headers.header().is_lossless || headers.is_arithmetic() => Err(decoding_error("it is in a rare variant of JPEG")),
+        Ok(headers) if !has_usual_channels(&headers.header().components) => Err(decoding_error("its channels have unusual sizes")),
+        Ok(_) => JpegDecoder::from_vec(file),
+    }
 }
 
-/// Everything from the first scan on; thumbnails, which have markers of their own, lie in the segments before it.
-fn first_scan(bytes: &[u8]) -> Option<&[u8]> {
-    let mut at = 2;
-    loop {
-        let [prefix, marker, high, low] = bytes.get(at..).and_then(|rest| rest.first_chunk()).copied()?;
-        if prefix != 0xFF {
-            return None;
+/// Whether the decoder can take channels of these sizes: with four it indexes out of bounds unless the first and the last are equal, and
+/// the two between them are equal, and like those or half of them.
+fn has_usual_channels(channels: &[ComponentInfo]) -> bool {
+    let sizes: Vec<(u8, u8)> = channels.iter().map(|channel| (channel.horizontal_sampling, channel.vertical_sampling)).collect();
+    match sizes[..] {
+        [first, second, third, fourth] => {
+            (first, second) == (fourth, third) && (first == second || second == (1, 1) && first.0 <= 2 && first.1 <= 2)
         }
-        at += match marker {
-            START_OF_SCAN => return bytes.get(at..),
-            0xFF => 1,
-            0x01 | 0xD0..=0xD8 => 2,
-            _ => 2 + usize::from(u16::from_be_bytes([high, low])),
-        };
+        _ => true,
     }
+}
+
+fn decoding_error(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ImageError {
+    ImageError::Decoding(DecodingError::new(ImageFormatHint::Exact(ImageFormat::Jpeg), reason))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use image::{ImageFormat, RgbImage};
+    use image::{DynamicImage, ImageDecoder};
 
     use super::*;
 
+    fn file(name: &str) -> Vec<u8> {
+        std::fs::read(format!("{}/tests/golden/data/jpeg/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    }
+
+    fn decoded(file: Vec<u8>) -> ImageResult<DynamicImage> {
+        DynamicImage::from_decoder(decoder(file)?)
+    }
+
+    /// Where the frame header begins.
+    fn frame(file: &[u8]) -> usize {
+        file.windows(2).position(|pair| pair == [0xFF, 0xC0]).unwrap()
+    }
+
     #[test]
-    fn a_cut_file_is_found_and_a_whole_one_is_not() {
-        let mut file = std::io::Cursor::new(Vec::new());
-        RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * y) as u8, x as u8, y as u8])).write_to(&mut file, ImageFormat::Jpeg).unwrap();
-        let bytes = file.into_inner();
-        assert!(is_complete(&bytes));
-        assert!(is_complete(&[bytes.as_slice(), &[0; 100]].concat()), "data after the image is common");
-        assert!(!is_complete(&bytes[..bytes.len() - 2]));
-        assert!(!is_complete(&bytes[..bytes.len() - 200]));
-        assert!(is_complete(&bytes[..30]), "no scan: left to the decoder");
+    fn a_file_is_refused_wherever_it_is_cut() {
+        for name in ["420.jpg", "420_progressive.jpg", "grey.jpg", "cmyk.jpg"] {
+            let (whole, bytes) = (decoded(file(name)).unwrap(), file(name));
+            for kept in 0..bytes.len() {
+                if let Ok(image) = decoded(bytes[..kept].to_vec()) {
+                    // What is left has all pixels.
+                    assert_eq!(image, whole, "{name}: {kept} of {} bytes", bytes.len());
+                    assert!(bytes.len() - kept <= 2, "{name}: {kept} of {} bytes", bytes.len());
+                }
+            }
+            let followed = [bytes.as_slice(), &[0; 100]].concat();
+            assert_eq!(decoded(followed).unwrap(), whole, "data after the image is common");
+        }
+    }
+
+    #[test]
+    fn any_sizes_of_channels_are_decoded_or_refused() {
+        for name in ["420.jpg", "cmyk.jpg", "grey.jpg"] {
+            let bytes = file(name);
+            let (start, channels) = (frame(&bytes) + 11, usize::from(bytes[frame(&bytes) + 9]));
+            for sizes in 0..1 << (2 * channels) {
+                let mut other = bytes.clone();
+                for channel in 0..channels {
+                    other[start + 3 * channel] = [0x11, 0x12, 0x21, 0x41][sizes >> (2 * channel) & 3];
+                }
+                let _ = decoded(other);
+            }
+        }
+    }
+
+    #[test]
+    fn rare_variants_are_refused() {
+        let found = |at: usize, byte: u8| {
+            let mut bytes = file("420.jpg");
+            let at = frame(&bytes) + at;
+            bytes[at] = byte;
+            decoder(bytes).err().unwrap().to_string()
+        };
+        assert!(found(4, 12).contains("8 bits"), "{}", found(4, 12));
+        assert!(found(1, 0xC3).contains("rare"), "{}", found(1, 0xC3));
+        assert!(found(1, 0xC9).contains("rare"), "{}", found(1, 0xC9));
+        assert_eq!(decoder(file("420.jpg")).unwrap().dimensions(), (45, 35));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufRead, BufReader, Cursor, Read, Seek},
+    io::{BufRead, BufReader, Read},
     path::Path,
 };
 
@@ -80,33 +80,22 @@ pub fn read_image_with(path: impl AsRef<Path>, options: ReadOptions) -> Result<D
     let undecodable = |source| Error::Image { path: path.into(), source };
     let mut file = BufReader::new(File::open(path).map_err(io_error)?);
     if file.fill_buf().map_err(io_error)?.is_empty() {
-        return Err(undecodable(decoding_error(ImageFormatHint::Unknown, "the file is empty")));
+        return Err(undecodable(ImageError::Decoding(DecodingError::new(ImageFormatHint::Unknown, "the file is empty"))));
     }
-    let reader = ImageReader::new(file).with_guessed_format().map_err(io_error)?;
-    if reader.format() != Some(ImageFormat::Jpeg) {
-        return decode(reader, path, options);
+    let mut reader = ImageReader::new(file).with_guessed_format().map_err(io_error)?;
+    if reader.format() == Some(ImageFormat::Jpeg) {
+        let mut bytes = Vec::new();
+        reader.into_inner().read_to_end(&mut bytes).map_err(io_error)?;
+        return decode(jpeg::decoder(bytes).map_err(undecodable)?, path, options);
     }
-    let mut bytes = Vec::new();
-    reader.into_inner().read_to_end(&mut bytes).map_err(io_error)?;
-    if !jpeg::is_complete(&bytes) {
-        return Err(undecodable(decoding_error(
-            ImageFormatHint::Exact(ImageFormat::Jpeg),
-            "the file is cut off: it has no end-of-image marker",
-        )));
-    }
-    decode(ImageReader::with_format(Cursor::new(bytes), ImageFormat::Jpeg), path, options)
-}
-
-fn decoding_error(format: ImageFormatHint, reason: &str) -> ImageError {
-    ImageError::Decoding(DecodingError::new(format, reason))
-}
-
-fn decode<R: BufRead + Seek>(mut reader: ImageReader<R>, path: &Path, options: ReadOptions) -> Result<DynamicImage> {
-    let undecodable = |source| Error::Image { path: path.into(), source };
     let mut limits = Limits::no_limits();
     limits.max_alloc = Some(MAX_DECODED_BYTES);
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(undecodable)?;
+    decode(reader.into_decoder().map_err(undecodable)?, path, options)
+}
+
+fn decode(mut decoder: impl ImageDecoder, path: &Path, options: ReadOptions) -> Result<DynamicImage> {
+    let undecodable = |source| Error::Image { path: path.into(), source };
     check_size(decoder.dimensions(), decoder.total_bytes()).map_err(|error| error.in_file(path))?;
     let orientation = decoder.orientation().map_err(undecodable)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(undecodable)?;

@@ -17,7 +17,7 @@ use crate::{
     },
     prompt_learner::{ConvPromptLearner, ConvPromptLearnerConfig},
     text::Tokenizer,
-    weights::{Dimension, Layout, Size, TensorSource, check_pairing, keys},
+    weights::{Dimension, Layout, Size, TensorSource, check_pairing, check_tokens, keys},
 };
 
 /// Layers of the prompt learner's net between two that have weights: a ReLU and a pooling.
@@ -81,7 +81,7 @@ impl AnomalyGpt {
         let tokenizer = Tokenizer::read(folder)?;
         let vocabulary = Size::setting(Dimension::Vocabulary, llama.vocabulary, "vocab_size", &folder.join("config.json"));
         check_pairing(&[imagebind, language_model, projection, anomalygpt], &[vocabulary])?;
-        check_tokenizer(&tokenizer, &llama)?;
+        check_tokens(language_model, folder, &tokenizer)?;
         check_names(anomalygpt)?;
         let prompt_learner = prompt_learner(sources, device)?;
         let encoder = ImageBind::load(&config.imagebind(), imagebind, device)?.with_fit(compat.fit);
@@ -98,14 +98,6 @@ impl AnomalyGpt<ImageBind> {
     pub fn with_compat(self, compat: Compat) -> Self {
         self.map_encoder(|encoder| encoder.with_fit(compat.fit)).with_behaviour(compat.behaviour)
     }
-}
-
-fn check_tokenizer(tokenizer: &Tokenizer, config: &LlamaConfig) -> Result<()> {
-    let (found, expected) = (tokenizer.vocabulary(), config.vocabulary);
-    if found <= expected {
-        return Ok(());
-    }
-    Err(Error::Incompatible { left: "the tokenizer", right: "the language model", expected, found })
 }
 
 /// The decoder's and the encoder's sizes, which come of different files.

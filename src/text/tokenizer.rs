@@ -1,6 +1,12 @@
 //! Text to token ids and back, one piece of text at a time.
 
-use std::{collections::BTreeSet, fs::File, io::Read, path::Path, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use crate::error::{Error, Result};
 
@@ -34,13 +40,10 @@ impl Tokenizer {
     /// # Errors
     /// [`Error::Io`] where there is neither; [`Error::Tokenizer`] with the file for what is not understood.
     pub fn read(folder: &Path) -> Result<Self> {
-        let json = folder.join("tokenizer.json");
-        let (path, is_json) = if json.exists() { (json, true) } else { (folder.join("tokenizer.model"), false) };
+        let path = file_in(folder);
+        let is_json = path.extension().is_some_and(|extension| extension == "json");
         let read = |bytes: Vec<u8>| if is_json { Self::from_bytes(&bytes) } else { Self::from_sentence_piece(&bytes) };
-        contents(&path).and_then(read).map_err(|error| match error {
-            Error::Tokenizer(source) => Error::Tokenizer(format!("{}: {source}", path.display()).into()),
-            other => other,
-        })
+        contents(&path).and_then(read).map_err(|error| in_file(error, &path))
     }
 
     /// Makes all text plain text, and lifts limits of length.
@@ -93,7 +96,22 @@ impl Tokenizer {
     }
 }
 
-fn contents(path: &Path) -> Result<Vec<u8>> {
+/// The file of a folder's tokenizer.
+pub(crate) fn file_in(folder: &Path) -> PathBuf {
+    let json = folder.join("tokenizer.json");
+    if json.exists() { json } else { folder.join("tokenizer.model") }
+}
+
+/// The same error, with the file that a tokenizer was read from.
+pub(crate) fn in_file(error: Error, path: &Path) -> Error {
+    match error {
+        Error::Tokenizer(source) => Error::Tokenizer(format!("{}: {source}", path.display()).into()),
+        other => other,
+    }
+}
+
+/// The bytes of a file of a tokenizer.
+pub(crate) fn contents(path: &Path) -> Result<Vec<u8>> {
     let io = |source| Error::io(path, source);
     let mut bytes = vec![];
     File::open(path).map_err(io)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes).map_err(io)?;

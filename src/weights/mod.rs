@@ -17,6 +17,7 @@ mod part;
 mod state_dict;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::{
     collections::BTreeMap,
@@ -33,6 +34,7 @@ pub use gguf::Gguf;
 pub use kind::{CheckpointKind, Dimension, Pairing, Size, check_pairing, mismatches};
 pub use part::{Part, Selection};
 pub use state_dict::{Layout, StateDict};
+pub use tokens::check_tokens;
 
 use crate::error::{Error, Result};
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -12,6 +11,7 @@ use burn::{
 };
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
+use super::{Checkpoint, TensorSource};
 use crate::error::{Error, Result};
 
 /// Named tensors in host memory, and where they came from.
@@ -36,13 +36,12 @@ impl StateDict {
         Self { origin: origin.into(), tensors: BTreeMap::new() }
     }
 
-    /// Reads a safetensors file.
+    /// Reads a file of tensors one by one; floats become `f32`.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::Weights`], both with the path.
-    pub fn read_safetensors(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(|source| Error::io(path, source))?;
-        Self::from_safetensors(path.display().to_string(), &bytes)
+    /// Those of [`Checkpoint::open`] and of [`TensorSource::read`].
+    pub fn read(path: &Path) -> Result<Self> {
+        Checkpoint::open(path)?.state_dict(&|name| Some(name.to_owned()))
     }
 
     /// Parses a safetensors file's bytes; `f16`, `bf16` and `f32` tensors become `f32`.
@@ -61,7 +60,8 @@ impl StateDict {
                 Dtype::U8 => DType::U8,
                 other => return Err(Error::weights(&state.origin, format!("tensor {name} has the type {other:?}"))),
             };
-            let data = TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), dtype);
+            let data = TensorData::try_from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), dtype);
+            let data = data.map_err(|error| Error::weights(&state.origin, format!("tensor {name}: {error}")))?;
             state.insert(name, if dtype.is_float() { data.convert::<f32>() } else { data });
         }
         Ok(state)

@@ -12,7 +12,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 const TOLERANCE: f32 = 1e-5;
 
 fn read(path: &str) -> StateDict {
-    StateDict::read_safetensors(&Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+    StateDict::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
 type Build = fn(&EfficientNetConfig, &StateDict, &Device) -> anomalygpt::Result<EfficientNet>;

@@ -5,7 +5,7 @@ use std::fs::File;
 use burn::tensor::{Bytes, DType, TensorData};
 use bytemuck::Pod;
 
-use super::read_at;
+use super::{count_within, mapped, read_at};
 use crate::{
     error::{Error, Result},
     weights::{Fault, TensorInfo},
@@ -44,6 +44,13 @@ pub(in crate::weights) fn read(name: &str, info: &TensorInfo, extent: &Extent) -
 
 fn elements<E: Pod + Send + Sync>(info: &TensorInfo, extent: &Extent) -> Result<Bytes> {
     let mut file = File::open(&info.file).map_err(|source| Error::io(&info.file, source))?;
+    let (bytes, aligned) = (info.bytes() as u64, extent.start.is_multiple_of(size_of::<E>() as u64));
+    if extent.strides.is_none() && aligned && bytes >= mapped::SMALLEST {
+        let count = count_within::<E>(&file, &info.file, extent.start, info.elements() as u64)?;
+        if let Some(bytes) = mapped::map(&file, extent.start, count * size_of::<E>()) {
+            return Ok(bytes);
+        }
+    }
     let mut read = |count: usize| read_at::<E>(&mut file, &info.file, extent.start, count as u64);
     Ok(Bytes::from_elems(match &extent.strides {
         None => read(info.elements())?,

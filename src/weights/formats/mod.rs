@@ -1,6 +1,7 @@
 //! File formats: which one a file has, where its tensors lie, and their elements.
 
 mod elements;
+mod mapped;
 mod pickle;
 mod pytorch;
 mod safetensors;
@@ -82,16 +83,23 @@ pub(super) fn read_part(path: &Path, start: u64, count: u64) -> Result<Vec<u8>> 
     read_at(&mut File::open(path).map_err(|source| Error::io(path, source))?, path, start, count)
 }
 
-/// Reads a part of a file; what is promised beyond its end is an error and not an allocation.
+/// How many elements a part of a file has; what is promised beyond its end is an error and not an allocation.
+fn count_within<E>(file: &File, path: &Path, start: u64, count: u64) -> Result<usize> {
+    let found = file.metadata().map_err(|source| Error::io(path, source))?.len();
+    let end = count.checked_mul(size_of::<E>() as u64).and_then(|bytes| bytes.checked_add(start));
+    match (end.is_some_and(|end| end <= found), usize::try_from(count)) {
+        (true, Ok(count)) => Ok(count),
+        _ => {
+            let missing = format!("what should be {count} times {} bytes from {start} on", size_of::<E>()).into();
+            Err(Error::checkpoint(path, Fault::Truncated { found, missing }))
+        }
+    }
+}
+
+/// Reads a part of a file.
 fn read_at<E: Pod>(file: &mut File, path: &Path, start: u64, count: u64) -> Result<Vec<E>> {
     let io = |source| Error::io(path, source);
-    let found = file.metadata().map_err(io)?.len();
-    let end = count.checked_mul(size_of::<E>() as u64).and_then(|bytes| bytes.checked_add(start));
-    let (true, Ok(count)) = (end.is_some_and(|end| end <= found), usize::try_from(count)) else {
-        let missing = format!("what should be {count} times {} bytes from {start} on", size_of::<E>()).into();
-        return Err(Error::checkpoint(path, Fault::Truncated { found, missing }));
-    };
-    let mut elements = vec![E::zeroed(); count];
+    let mut elements = vec![E::zeroed(); count_within::<E>(file, path, start, count)?];
     file.seek(SeekFrom::Start(start)).map_err(io)?;
     file.read_exact(cast_slice_mut(&mut elements)).map_err(io)?;
     Ok(elements)

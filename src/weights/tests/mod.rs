@@ -3,9 +3,12 @@
 
 mod bad_files;
 mod folders;
+mod mapped_files;
 mod merges;
 mod pickles;
 mod safetensors_files;
+mod sizes;
+mod tokens;
 mod writers;
 
 use std::path::{Path, PathBuf};

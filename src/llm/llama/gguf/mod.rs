@@ -140,16 +140,17 @@ fn renamed(name: &str) -> Option<String> {
 fn halves(data: TensorData, heads: usize) -> Option<TensorData> {
     let shape = data.shape().to_vec();
     let (dtype, rows) = (data.dtype(), *shape.first()?);
-    let bytes = data.into_bytes();
-    let row = bytes.len().checked_div(rows)?;
+    let mut bytes = data.into_bytes();
+    let row = bytes.len().checked_div(rows).filter(|row| *row > 0)?;
     let width = rows.checked_div(heads).filter(|width| width.is_multiple_of(2) && width * heads == rows)?;
-    let mut turned = Vec::with_capacity(bytes.len());
-    for head in bytes.chunks_exact(width * row) {
-        for half in 0..2 {
-            head.chunks_exact(row).skip(half).step_by(2).for_each(|row| turned.extend_from_slice(row));
-        }
+    // One head is copied at a time, and not the tensor.
+    let mut pairs = vec![0; width * row];
+    for head in bytes.chunks_exact_mut(width * row) {
+        pairs.copy_from_slice(head);
+        let turned = (0..2).flat_map(|half| pairs.chunks_exact(row).skip(half).step_by(2));
+        head.chunks_exact_mut(row).zip(turned).for_each(|(to, from)| to.copy_from_slice(from));
     }
-    TensorData::try_from_bytes_vec(turned, shape, dtype).ok()
+    TensorData::try_from_bytes(bytes, shape, dtype).ok()
 }
 
 fn config(gguf: &Gguf) -> Result<LlamaConfig> {
