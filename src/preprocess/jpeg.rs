@@ -24,16 +24,18 @@ pub(super) fn decoder(file: Vec<u8>) -> ImageResult<JpegDecoder> {
     }
 }
 
-/// Whether the decoder can take channels of these sizes: with four it indexes out of bounds unless the first and the last are equal, and
-/// the two between them are equal, and like those or half of them.
+/// Whether the decoder can take channels of these sizes: it divides by those that are 0, and with four it indexes out of bounds unless
+/// the first and the last are equal, and the two between them are equal, and like those or half of them.
 fn has_usual_channels(channels: &[ComponentInfo]) -> bool {
     let sizes: Vec<(u8, u8)> = channels.iter().map(|channel| (channel.horizontal_sampling, channel.vertical_sampling)).collect();
-    match sizes[..] {
-        [first, second, third, fourth] => {
-            (first, second) == (fourth, third) && (first == second || second == (1, 1) && first.0 <= 2 && first.1 <= 2)
+    let all_in_range = sizes.iter().all(|(across, down)| (1..=4).contains(across) && (1..=4).contains(down));
+    all_in_range
+        && match sizes[..] {
+            [first, second, third, fourth] => {
+                (first, second) == (fourth, third) && (first == second || second == (1, 1) && first.0 <= 2 && first.1 <= 2)
+            }
+            _ => true,
         }
-        _ => true,
-    }
 }
 
 fn decoding_error(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ImageError {
@@ -44,8 +46,11 @@ fn decoding_error(reason: impl Into<Box<dyn std::error::Error + Send + Sync>>) -
 #[allow(clippy::unwrap_used)]
 mod tests {
     use image::{DynamicImage, ImageDecoder};
+    use proptest::prelude::*;
 
     use super::*;
+
+    const FILES: [&str; 6] = ["420.jpg", "420_progressive.jpg", "420_restarts.jpg", "422_poor.jpg", "cmyk.jpg", "grey.jpg"];
 
     fn file(name: &str) -> Vec<u8> {
         std::fs::read(format!("{}/tests/golden/data/jpeg/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
@@ -84,9 +89,25 @@ mod tests {
             for sizes in 0..1 << (2 * channels) {
                 let mut other = bytes.clone();
                 for channel in 0..channels {
-                    other[start + 3 * channel] = [0x11, 0x12, 0x21, 0x41][sizes >> (2 * channel) & 3];
+                    other[start + 3 * channel] = [0x11, 0x12, 0x21, 0x00][sizes >> (2 * channel) & 3];
                 }
                 let _ = decoded(other);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_files_are_decoded_or_refused(name in prop::sample::select(&FILES[..]), damage in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 1..12)) {
+            let mut bytes = file(name);
+            for (at, byte) in damage {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            // As in `read_image`, sizes are checked before pixels are decoded.
+            if let Ok(mut decoder) = decoder(bytes) && (1..1 << 24).contains(&decoder.total_bytes()) {
+                let _ = decoder.orientation();
+                let _ = DynamicImage::from_decoder(decoder);
             }
         }
     }
