@@ -53,6 +53,8 @@ pub struct PublishedOptions {
 impl AnomalyGpt {
     /// The model that AnomalyGPT's authors published, from its files.
     ///
+    /// Large tensors that are used as they are stay in their files: while the model lives, replace these (as `mv` does), don't overwrite them.
+    ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Checkpoint`] for files that can't be read or are something else;
     /// [`Error::WeightsMismatch`] with all that is missing, unused or of another shape; [`Error::Pairing`] and
