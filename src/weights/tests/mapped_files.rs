@@ -1,6 +1,7 @@
 //! Large tensors, which stay in their files.
 
 use burn::tensor::{AllocationProperty, Tensor};
+use proptest::prelude::*;
 
 use super::{
     Fault, Folder, fault,
@@ -60,4 +61,21 @@ fn what_is_wrong_with_a_large_tensor_is_named() {
     let checkpoint = Checkpoint::open(&path).unwrap();
     folder.write("cut.safetensors", &whole[..whole.len() - 4]);
     assert!(matches!(fault(checkpoint.read("a")), (_, Some(_), Fault::Truncated { .. })));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn any_place_in_a_file_is_read_whole_or_refused(spaces in 0usize..9, less in 0usize..3, cut in 0usize..6) {
+        let folder = Folder::new();
+        let values = values(COUNT + 1 - less);
+        let whole = file(HEADER + spaces, &values);
+        let path = folder.write("model.safetensors", &whole);
+        let checkpoint = Checkpoint::open(&path).unwrap();
+        folder.write("model.safetensors", &whole[..whole.len() - cut]);
+        match checkpoint.read("a") {
+            Ok(data) => assert!(cut == 0 && data.as_slice::<f32>().unwrap() == values),
+            found => assert!(cut > 0 && matches!(fault(found).2, Fault::Truncated { .. })),
+        }
+    }
 }
