@@ -1,8 +1,8 @@
 //! Parts of files in place, for backends that compute on host memory.
 //!
-//! A tensor that stays as it is in the file takes no memory of its own then, as its pages can be had again from there: 2 GiB of `f32`
-//! are opened and checked in 0.5 s with no memory taken where reading them takes 1.7 s and 2 GiB (two cores, file cached). Each tensor
-//! is mapped alone, so that one that is converted takes no more than when it is read.
+//! A tensor that stays as it is in the file takes no memory of its own then, as its pages can be had again from there; where memory is
+//! short they are, which makes the next use slower. Each tensor is mapped alone, so that one that is converted takes no more than when it
+//! is read.
 //!
 //! A file that is overwritten while a model made of it lives changes that model's weights, which were checked to be finite before; one
 //! that is cut off ends the process when a lost page is touched. Files are therefore to be replaced, as `mv` does, and not overwritten;
