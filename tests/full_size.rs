@@ -1,6 +1,6 @@
 //! A model of full size from its files: time and memory of loading it, and seconds a stage and a token.
 //!
-//! `tests/write_published.py FOLDER` writes files of random values. Then, for each of `f32`, `f16`, `q8`, `q4`:
+//! `tests/write_published.py FOLDER` writes files of random values. Then, for each of `f32`, `f16`, `bf16`, `q8`, `q4`:
 //! `FULL_SIZE=FOLDER PRECISION=q4 cargo test --release --test full_size the_published_model -- --ignored --nocapture`,
 //! or `the_language_model` for that alone.
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]

@@ -34,7 +34,7 @@ pub(crate) struct Model {
     /// {"vision_heads": 16, "text_heads": 16, "taps": [7, 15, 23, 31], "lora_alpha": 32}.
     #[arg(long, value_name = "JSON")]
     config: Option<String>,
-    /// How the language model's weights are held: f32, f16, q8 or q4.
+    /// How the language model's weights are held: f32, f16, bf16, q8 or q4.
     #[arg(long, value_name = "FORM")]
     precision: Option<Precision>,
 }

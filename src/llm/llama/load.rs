@@ -38,18 +38,21 @@ impl LlamaNetwork {
     /// [`Error::InvalidConfig`], also for a precision that the device does not have.
     pub fn read(config: &LlamaConfig, source: &dyn TensorSource, precision: Precision, device: &Device) -> Result<Self> {
         let host = runs_on_host(device) && !device.is_autodiff();
-        check(precision, host, device)?;
+        let precision = held(precision, host, device)?;
         config.check()?;
         let entries = keys::llama_entries(source, config)?;
         Reader { config, source, entries, precision, device, host }.network()
     }
 }
 
-fn check(precision: Precision, host: bool, device: &Device) -> Result<()> {
+/// How the device holds what is wanted.
+fn held(precision: Precision, host: bool, device: &Device) -> Result<Precision> {
+    let halves = device.supports_dtype(DType::F16);
     let reason = match precision {
         Precision::Q8 | Precision::Q4 if !host => "blocks of 8 and 4 bits need a processor, and no autodiff",
-        Precision::F16 if !host && !device.supports_dtype(DType::F16) => "the device does not have it",
-        _ => return Ok(()),
+        Precision::F16 if !host && !halves => "the device does not have it",
+        Precision::Bf16 if !host => return Ok(if halves { Precision::F16 } else { Precision::F32 }),
+        _ => return Ok(precision),
     };
     Err(Error::InvalidConfig { what: "precision", reason: format!("{precision}: {reason}").into() })
 }
@@ -130,7 +133,7 @@ impl Reader<'_> {
     /// A tensor's values in `f32`, `f16` or `bf16`; what a source computes is rounded to 16 bits only where it stays so.
     fn floats(&self, name: &str) -> Result<TensorData> {
         match self.source.info(name)?.dtype {
-            DType::F16 | DType::BF16 if self.precision == Precision::F16 => self.source.read(name),
+            DType::F16 | DType::BF16 if matches!(self.precision, Precision::F16 | Precision::Bf16) => self.source.read(name),
             DType::F32 | DType::F16 | DType::BF16 => self.source.read_unrounded(name),
             _ => self.source.read_f32(name),
         }
@@ -194,13 +197,14 @@ mod tests {
             let expected = network.forward(x.clone(), None, None).unwrap();
             let ids = Tensor::<2, burn::tensor::Int>::from_data([[3, 0, 2399]], &device);
             // Sums in another order; the file's weights are exact in both of the first.
-            for (precision, tolerance) in [(Precision::F32, 1e-5), (Precision::F16, 1e-5), (Precision::Q8, 0.02), (Precision::Q4, 0.2)] {
+            for (precision, tolerance) in Precision::ALL.into_iter().zip([1e-5, 1e-5, 0.02, 0.02, 0.2]) {
                 let found = read(&config, &file, precision, &device).unwrap();
                 assert_eq!(found.precision(), precision);
-                assert_eq!(found.embed(ids.clone()).into_data(), network.embed(ids.clone()).into_data());
+                let embeddings = difference(found.embed(ids.clone()), &network.embed(ids.clone()));
+                assert!(embeddings == 0.0 || precision == Precision::Bf16 && embeddings < tolerance, "{precision}: {embeddings}");
                 let whole = difference(found.forward(x.clone(), None, None).unwrap(), &expected);
                 assert!(whole < tolerance, "{precision}: {whole}");
-                assert!(precision < Precision::Q8 || whole > 1e-4, "no rounding at all in {precision}: {whole}");
+                assert!(precision <= Precision::F16 || whole > 1e-4, "no rounding at all in {precision}: {whole}");
                 let mut cache = KeyValueCache::default();
                 let step = |at, count, cache: &mut _| found.forward(x.clone().narrow(1, at, count), Some(cache), None).unwrap();
                 let steps = Tensor::cat(vec![step(0, 5, &mut cache), step(5, 1, &mut cache)], 1);
@@ -233,7 +237,9 @@ mod tests {
         });
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), safetensors::serialize(views, None).unwrap()).unwrap();
-        assert!(read(&config(), &file, Precision::F32, &device).is_ok());
+        for precision in [Precision::F32, Precision::Bf16] {
+            assert!(read(&config(), &file, precision, &device).is_ok());
+        }
         for precision in [Precision::F16, Precision::Q8, Precision::Q4] {
             let Err(Error::WeightsMismatch { misfits, .. }) = read(&config(), &file, precision, &device) else { panic!() };
             assert!(misfits.len() == 1 && misfits[0].starts_with(name), "{misfits:?}");
@@ -266,6 +272,8 @@ mod tests {
         for precision in [Precision::Q8, Precision::Q4] {
             assert!(matches!(read(&config(), &file, precision, &device), Err(Error::InvalidConfig { .. })));
         }
+        let halves = if device.supports_dtype(DType::F16) { Precision::F16 } else { Precision::F32 };
+        assert_eq!(read(&config(), &file, Precision::Bf16, &device).unwrap().precision(), halves);
         let x = Tensor::<3>::random([1, 4, 64], Distribution::Normal(0.0, 1.0), &Device::default());
         let expected = network.forward(x.clone(), None, None).unwrap();
         // Products in `f16` there, and not only weights.

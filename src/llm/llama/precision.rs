@@ -12,8 +12,11 @@ use crate::error::{Error, Result};
 pub enum Precision {
     /// 32 bits a weight.
     F32,
-    /// 16 bits a weight; `bf16` files become `f16`.
+    /// 16 bits a weight, up to 65,504.
     F16,
+    /// 16 bits a weight, of the range of `f32` and three digits less than `f16`: a `bf16` file as it is. On other devices than a
+    /// processor it becomes `f16`, or `f32` where they don't have that: many compute in `bf16` wrongly or not at all.
+    Bf16,
     /// 8.5 bits a weight: blocks of 32 bytes with a scale (GGUF's `Q8_0`).
     Q8,
     /// 4.5 bits a weight: blocks of 32 half-bytes with a scale (GGUF's `Q4_0`).
@@ -22,13 +25,14 @@ pub enum Precision {
 
 impl Precision {
     /// All of them, the largest first.
-    pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::Q8, Self::Q4];
+    pub const ALL: [Self; 5] = [Self::F32, Self::F16, Self::Bf16, Self::Q8, Self::Q4];
 
-    /// Short name: `f32`, `f16`, `q8`, `q4`.
+    /// Short name: `f32`, `f16`, `bf16`, `q8`, `q4`.
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::F16 => "f16",
+            Self::Bf16 => "bf16",
             Self::Q8 => "q8",
             Self::Q4 => "q4",
         }
@@ -38,7 +42,7 @@ impl Precision {
     pub fn bytes(self, weights: u64) -> u64 {
         match self {
             Self::F32 => weights * 4,
-            Self::F16 => weights * 2,
+            Self::F16 | Self::Bf16 => weights * 2,
             Self::Q8 => weights.div_ceil(32) * 34,
             Self::Q4 => weights.div_ceil(32) * 18,
         }
@@ -46,7 +50,10 @@ impl Precision {
 
     /// How the token embedding is held.
     pub(super) fn of_embedding(self) -> Self {
-        if self == Self::F32 { Self::F32 } else { Self::F16 }
+        match self {
+            Self::F32 | Self::Bf16 => self,
+            Self::F16 | Self::Q8 | Self::Q4 => Self::F16,
+        }
     }
 }
 
@@ -61,7 +68,8 @@ impl FromStr for Precision {
 
     fn from_str(text: &str) -> Result<Self> {
         let named = Self::ALL.into_iter().find(|precision| precision.name() == text);
-        named.ok_or_else(|| Error::InvalidConfig { what: "precision", reason: format!("{text:?} is none of f32, f16, q8, q4").into() })
+        named
+            .ok_or_else(|| Error::InvalidConfig { what: "precision", reason: format!("{text:?} is none of f32, f16, bf16, q8, q4").into() })
     }
 }
 
@@ -80,6 +88,6 @@ mod tests {
 
     #[test]
     fn sizes_fall() {
-        assert_eq!(Precision::ALL.map(|precision| precision.bytes(64)), [256, 128, 68, 36]);
+        assert_eq!(Precision::ALL.map(|precision| precision.bytes(64)), [256, 128, 128, 68, 36]);
     }
 }

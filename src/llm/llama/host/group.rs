@@ -2,7 +2,7 @@
 //!
 //! Blocks are those of GGUF (`Q8_0`, `Q4_0`). Values that come from such a block make the same block again.
 
-use half::{f16, slice::HalfFloatSliceExt};
+use half::{bf16, f16, slice::HalfFloatSliceExt};
 use pulp::Simd;
 
 /// Weights that share a scale in the quantized forms; rows are padded with zeros to a multiple of it.
@@ -62,6 +62,24 @@ impl Group for [f16; GROUP] {
     #[inline(always)]
     fn scale(&self) -> f32 {
         OF_SMALL
+    }
+}
+
+impl Group for [bf16; GROUP] {
+    #[inline(always)]
+    fn pack<S: Simd>(_: S, values: &[f32; GROUP]) -> Option<Self> {
+        let packed = values.map(bf16::from_f32);
+        packed.iter().all(|value| value.is_finite()).then_some(packed)
+    }
+
+    #[inline(always)]
+    fn unscaled(&self) -> [f32; GROUP] {
+        self.map(|value| f32::from_bits(u32::from(value.to_bits()) << 16))
+    }
+
+    #[inline(always)]
+    fn scale(&self) -> f32 {
+        1.0
     }
 }
 
@@ -244,6 +262,7 @@ mod tests {
             let most = largest(&values);
             prop_assert_eq!(round_trip::<[f32; GROUP]>(&values), values);
             assert_within(&round_trip::<[f16; GROUP]>(&values), &values, most / 2048.0);
+            assert_within(&round_trip::<[bf16; GROUP]>(&values), &values, most / 256.0);
             // Half a step, and what rounding of the scale moves the largest value.
             assert_within(&round_trip::<Q8>(&values), &values, most * (0.5 / 127.0 + 1.0 / 2048.0));
             // A whole step of the smallest that is tried, where the largest value has the other sign, and two of the largest.
@@ -268,6 +287,10 @@ mod tests {
             if half.is_finite() {
                 assert_eq!([half; GROUP].unpack(), [half.to_f32(); GROUP], "{bits:#06x}");
             }
+            let brain = bf16::from_bits(bits);
+            if brain.is_finite() {
+                assert_eq!([brain; GROUP].unpack(), [brain.to_f32(); GROUP], "{bits:#06x}");
+            }
         }
     }
 
@@ -288,8 +311,10 @@ mod tests {
         let mut values = [0.0; GROUP];
         assert_eq!((round_trip::<Q8>(&values), round_trip::<Q4>(&values)), (values, values));
         values[5] = 70_000.0;
-        assert!(pack::<[f16; GROUP]>(&values).is_none() && pack::<Q8>(&values).is_some());
+        assert!(pack::<[f16; GROUP]>(&values).is_none() && pack::<[bf16; GROUP]>(&values).is_some() && pack::<Q8>(&values).is_some());
         values[5] = 1e8;
         assert!(pack::<Q8>(&values).is_none() && pack::<Q4>(&values).is_none() && pack::<[f32; GROUP]>(&values).is_some());
+        values[5] = f32::MAX;
+        assert!(pack::<[bf16; GROUP]>(&values).is_none());
     }
 }

@@ -23,6 +23,7 @@ pub(super) struct Matrix(Form);
 enum Form {
     F32(Rows<[f32; GROUP]>),
     F16(Rows<[f16; GROUP]>),
+    Bf16(Rows<[bf16; GROUP]>),
     Q8(Rows<Q8>),
     Q4(Rows<Q4>),
 }
@@ -41,6 +42,7 @@ macro_rules! with_rows {
         match $matrix {
             Form::F32($rows) => $value,
             Form::F16($rows) => $value,
+            Form::Bf16($rows) => $value,
             Form::Q8($rows) => $value,
             Form::Q4($rows) => $value,
         }
@@ -53,6 +55,7 @@ impl Matrix {
         Self(match precision {
             Precision::F32 => Form::F32(Rows::with_capacity(rows, columns)),
             Precision::F16 => Form::F16(Rows::with_capacity(rows, columns)),
+            Precision::Bf16 => Form::Bf16(Rows::with_capacity(rows, columns)),
             Precision::Q8 => Form::Q8(Rows::with_capacity(rows, columns)),
             Precision::Q4 => Form::Q4(Rows::with_capacity(rows, columns)),
         })
@@ -62,6 +65,7 @@ impl Matrix {
         match self.0 {
             Form::F32(_) => Precision::F32,
             Form::F16(_) => Precision::F16,
+            Form::Bf16(_) => Precision::Bf16,
             Form::Q8(_) => Precision::Q8,
             Form::Q4(_) => Precision::Q4,
         }
