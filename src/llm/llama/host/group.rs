@@ -74,7 +74,11 @@ impl Group for [bf16; GROUP] {
 
     #[inline(always)]
     fn unscaled(&self) -> [f32; GROUP] {
-        self.map(|value| f32::from_bits(u32::from(value.to_bits()) << 16))
+        let mut values = [0.0; GROUP];
+        for (value, brain) in values.iter_mut().zip(self) {
+            *value = f32::from_bits(u32::from(brain.to_bits()) << 16);
+        }
+        values
     }
 
     #[inline(always)]
