@@ -14,7 +14,7 @@ pub enum Precision {
     F32,
     /// 16 bits a weight, up to 65,504.
     F16,
-    /// 16 bits a weight, of the range of `f32` and three digits less than `f16`: a `bf16` file as it is. On other devices than a
+    /// 16 bits a weight, of the range of `f32` and three bits less of a value than `f16`: a `bf16` file as it is. On other devices than a
     /// processor it becomes `f16`, or `f32` where they don't have that: many compute in `bf16` wrongly or not at all.
     Bf16,
     /// 8.5 bits a weight: blocks of 32 bytes with a scale (GGUF's `Q8_0`).
@@ -68,8 +68,8 @@ impl FromStr for Precision {
 
     fn from_str(text: &str) -> Result<Self> {
         let named = Self::ALL.into_iter().find(|precision| precision.name() == text);
-        named
-            .ok_or_else(|| Error::InvalidConfig { what: "precision", reason: format!("{text:?} is none of f32, f16, bf16, q8, q4").into() })
+        let refused = || format!("{text:?} is none of {}", Self::ALL.map(Self::name).join(", "));
+        named.ok_or_else(|| Error::InvalidConfig { what: "precision", reason: refused().into() })
     }
 }
 
