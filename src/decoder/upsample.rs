@@ -19,41 +19,47 @@ pub(crate) fn antialiased(maps: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
 
 /// Average of each cell of `[batch, rows * columns, width]` with its neighbours in a square of `side` cells; cells
 /// outside of the grid don't count.
+#[cfg(feature = "eval")]
 pub(crate) fn average_neighbours(tokens: Tensor<3>, grid: [usize; 2], side: usize) -> Tensor<3> {
-    mixed(tokens, grid, grid, |from, to| f32::from(u8::from(from.abs_diff(to) <= side / 2)))
+    average_squares(tokens, grid, 1, side)
 }
 
-/// Averages of squares of `side` cells of `[batch, rows * columns, width]`, without overlap; those at the bottom and at the
-/// right may cover fewer.
-pub(crate) fn average_squares(tokens: Tensor<3>, grid: [usize; 2], side: usize) -> Tensor<3> {
-    mixed(tokens, grid, grid.map(|cells| cells.div_ceil(side)), |from, to| f32::from(u8::from(from / side == to)))
+/// Averages of squares of `side` cells of `[batch, rows * columns, width]`, without overlap, where each cell is the average of its
+/// `neighbourhood`, an odd side, before; squares at the bottom and at the right may cover fewer cells.
+pub(crate) fn average_squares(tokens: Tensor<3>, grid: [usize; 2], side: usize, neighbourhood: usize) -> Tensor<3> {
+    let near = |cell: usize, count: usize| cell.saturating_sub(neighbourhood / 2)..(cell + neighbourhood / 2 + 1).min(count);
+    let share = |from: usize, to: usize, count: usize| {
+        let cells = (to * side..(to + 1) * side).take_while(|&cell| cell < count);
+        cells.map(|cell| near(cell, count)).filter(|near| near.contains(&from)).map(|near| 1.0 / near.len() as f32).sum()
+    };
+    mixed(tokens, grid, grid.map(|cells| cells.div_ceil(side)), share)
 }
 
 /// Gaussian blur of `[batch, rows * columns, width]`, `sigma` in cells; cells outside of the grid don't count.
 pub(crate) fn blur(tokens: Tensor<3>, grid: [usize; 2], sigma: f32) -> Tensor<3> {
-    mixed(tokens, grid, grid, |from, to| (-0.5 * (from.abs_diff(to) as f32 / sigma).powi(2)).exp())
+    mixed(tokens, grid, grid, |from, to, _| (-0.5 * (from.abs_diff(to) as f32 / sigma).powi(2)).exp())
 }
 
 /// Means of all windows of `side` cells, one cell apart, of `[batch, rows * columns, width]`, which is no smaller than a window.
 #[cfg(feature = "eval")]
 pub(crate) fn window_means(tokens: Tensor<3>, grid: [usize; 2], side: usize) -> Tensor<3> {
-    mixed(tokens, grid, grid.map(|cells| cells + 1 - side), |from, to| f32::from(u8::from((to..to + side).contains(&from))))
+    mixed(tokens, grid, grid.map(|cells| cells + 1 - side), |from, to, _| f32::from(u8::from((to..to + side).contains(&from))))
 }
 
 /// The way back: for each cell of `grid` the mean of all windows of `side` cells that hold it.
 #[cfg(feature = "eval")]
 pub(crate) fn cells_of_windows(windows: Tensor<3>, grid: [usize; 2], side: usize) -> Tensor<3> {
-    mixed(windows, grid.map(|cells| cells + 1 - side), grid, |from, to| f32::from(u8::from((from..from + side).contains(&to))))
+    mixed(windows, grid.map(|cells| cells + 1 - side), grid, |from, to, _| f32::from(u8::from((from..from + side).contains(&to))))
 }
 
-/// Means of rows, then of columns, where cell `from` counts for cell `to` as `weight(from, to)` says.
-fn mixed(tokens: Tensor<3>, [rows, columns]: [usize; 2], to: [usize; 2], weight: impl Fn(usize, usize) -> f32) -> Tensor<3> {
+/// Means of rows, then of columns, where cell `from` of `count` counts for cell `to` as `weight(from, to, count)` says.
+fn mixed(tokens: Tensor<3>, [rows, columns]: [usize; 2], to: [usize; 2], weight: impl Fn(usize, usize, usize) -> f32) -> Tensor<3> {
     let [batch, _, width] = tokens.dims();
     let (device, dtype) = (tokens.device(), tokens.dtype());
     let matrix = |count: usize, to: usize| {
         let means = (0..to).flat_map(|to| {
-            let sum: f32 = (0..count).map(|from| weight(from, to)).sum();
-            (0..count).map(|from| weight(from, to) / sum).collect::<Vec<_>>()
+            let sum: f32 = (0..count).map(|from| weight(from, to, count)).sum();
+            (0..count).map(|from| weight(from, to, count) / sum).collect::<Vec<_>>()
         });
         Tensor::<3>::from_data(TensorData::new(means.collect::<Vec<_>>(), [1, to, count]), (&device, dtype))
     };
@@ -173,7 +179,7 @@ mod tests {
     #[test]
     fn neighbours_are_averaged_inside_of_the_grid() {
         let tokens = Tensor::<3>::from_data([[[9.0f32], [0.0], [0.0], [0.0], [0.0], [18.0]]], &Device::default());
-        let averaged = values(average_neighbours(tokens, [2, 3], 3));
+        let averaged = values(average_squares(tokens, [2, 3], 1, 3));
         for (found, expected) in averaged.into_iter().zip([2.25, 4.5, 4.5, 2.25, 4.5, 4.5]) {
             assert!((found - expected).abs() < ROUNDING, "{found} {expected}");
         }
@@ -182,7 +188,18 @@ mod tests {
     #[test]
     fn squares_are_averaged_and_may_be_cut() {
         let tokens = Tensor::<3>::from_data([[[1.0f32], [3.0], [8.0], [5.0], [7.0], [2.0]]], &Device::default());
-        assert_eq!(values(average_squares(tokens, [2, 3], 2)), [4.0, 5.0]);
+        assert_eq!(values(average_squares(tokens, [2, 3], 2, 1)), [4.0, 5.0]);
+    }
+
+    #[test]
+    fn squares_of_averaged_cells_take_both_steps_at_once() {
+        let grid = [7, 9];
+        let tokens = Tensor::<3>::random([2, 63, 3], Distribution::Default, &Device::default());
+        for (side, neighbourhood) in [(2, 5), (3, 3), (4, 9)] {
+            let steps = average_squares(average_squares(tokens.clone(), grid, 1, neighbourhood), grid, side, 1);
+            let distance: f32 = (average_squares(tokens.clone(), grid, side, neighbourhood) - steps).abs().max().into_scalar();
+            assert!(distance < ROUNDING, "{distance}");
+        }
     }
 
     #[test]

@@ -101,7 +101,8 @@ impl WinClip {
         if grid[0].min(grid[1]) < largest {
             return Err(invalid("windows", "they don't fit into the image's grid"));
         }
-        let patches: Vec<Tensor<3>> = image.patch_tokens.iter().map(|tokens| average_squares(tokens.clone(), image.grid, side)).collect();
+        let patches: Vec<Tensor<3>> =
+            image.patch_tokens.iter().map(|tokens| average_squares(tokens.clone(), image.grid, side, 1)).collect();
         let scale = |side| {
             let tokens = patches.iter().map(|tokens| if side == 1 { tokens.clone() } else { window_means(tokens.clone(), grid, side) });
             Scale { side, grid, tokens: tokens.collect() }

@@ -15,7 +15,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{
     CALIBRATED, Localization, check_features,
-    upsample::{align_corners, antialiased, average_neighbours, average_squares, blur},
+    upsample::{align_corners, antialiased, average_squares, blur},
 };
 use crate::{
     encoder::ImageFeatures,
@@ -178,13 +178,9 @@ impl MemoryBank {
     /// One a tap, `[batch * compared squares, width]`, unit vectors.
     fn tokens(&self, image: &ImageFeatures) -> Vec<Tensor<2>> {
         let unit = |tokens: &Tensor<3>| {
-            let tokens = match self.options.neighbourhood {
-                1 => tokens.clone(),
-                side => average_neighbours(tokens.clone(), image.grid, side),
-            };
-            let tokens = match self.options.coarseness {
-                1 => tokens,
-                side => average_squares(tokens, image.grid, side),
+            let tokens = match (self.options.coarseness, self.options.neighbourhood) {
+                (1, 1) => tokens.clone(),
+                (side, neighbourhood) => average_squares(tokens.clone(), image.grid, side, neighbourhood),
             };
             let tokens = tokens.flatten::<2>(0, 1);
             let norms = tokens.clone().square().sum_dim(1).sqrt().clamp_min(LEAST_NORM);

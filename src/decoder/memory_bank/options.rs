@@ -7,8 +7,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct MemoryBankOptions {
-    /// Each token is averaged over a square of so many patches around it; odd, and 1 for the tokens as they are, which is
-    /// right for an encoder that averages its taps itself.
+    /// Each token is averaged over a square of so many patches around it, as in PatchCore (Roth et al. 2022, section 3.1); odd, and 1
+    /// for the tokens as they are. Texts are compared with those.
     pub neighbourhood: usize,
     /// Side of the squares of patches that are averaged and compared as one, at least 1; 2 costs a quarter.
     pub coarseness: usize,

@@ -23,7 +23,7 @@ const MULTIPLE: u32 = 32;
 
 /// An [`EfficientNet`] for images and a [`TextTower`] for sentences.
 ///
-/// All taps are brought onto the grid of the stride-8 taps, 36x36 at the default size: finer ones are averaged, coarser
+/// All taps are brought onto one grid of 8x8 pixels, 36x36 at the default size: finer ones are averaged, coarser
 /// ones interpolated. The embedding is the mean of the last tap over all positions.
 #[derive(Clone, Debug)]
 pub struct EfficientNetEncoder {

@@ -1,17 +1,12 @@
 //! Maps of any size onto one grid: averages where there are more positions than wanted, bilinear between where there are fewer.
-//!
-//! Before that, each position becomes the mean of its 3x3 neighbourhood, as in PatchCore (Roth et al. 2022, section 3.1): it
-//! then speaks of a patch's surroundings too. At the border the mean is over the positions that there are.
 
 use burn::tensor::{Tensor, TensorData};
 
-/// Averages neighbours of `[batch, rows, columns, channels]`, and resamples to `grid` rows and columns.
+/// Resamples `[batch, rows, columns, channels]` to `grid` rows and columns.
 pub(super) fn resample(map: Tensor<4>, grid: [usize; 2]) -> Tensor<4> {
     let [batch, rows, columns, channels] = map.dims();
     let device = map.device();
-    let matrix = |from: usize, to: usize| {
-        Tensor::<2>::from_data(TensorData::new(averaged(&weights(from, to), from), [to, from]), &device).unsqueeze::<3>()
-    };
+    let matrix = |from: usize, to: usize| Tensor::<2>::from_data(TensorData::new(weights(from, to), [to, from]), &device).unsqueeze::<3>();
     let mut x = map.reshape([batch, rows, columns * channels]);
     x = matrix(rows, grid[0]).matmul(x);
     let mut x = x.reshape([batch * grid[0], columns, channels]);
@@ -41,16 +36,6 @@ fn weights(from: usize, to: usize) -> Vec<f32> {
     weights
 }
 
-/// Weights of the same rows, of positions that are each the mean of themselves and their neighbours on both sides.
-fn averaged(weights: &[f32], from: usize) -> Vec<f32> {
-    let near = |position: usize| position.saturating_sub(1)..(position + 2).min(from);
-    let spread = |row: &[f32]| {
-        let share = |position: usize| row.get(position).copied().unwrap_or(0.0) / near(position).len() as f32;
-        (0..from).map(|to| near(to).map(share).sum()).collect::<Vec<f32>>()
-    };
-    weights.chunks_exact(from).flat_map(spread).collect()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -64,14 +49,6 @@ mod tests {
         assert_eq!(weights(2, 4), [1.0, 0.0, 0.75, 0.25, 0.25, 0.75, 0.0, 1.0]);
         assert_eq!(weights(1, 2), [1.0, 1.0]);
         assert!(weights(7, 5).chunks_exact(7).all(|row| (row.iter().sum::<f32>() - 1.0).abs() < 1e-6));
-    }
-
-    #[test]
-    fn neighbours_are_averaged() {
-        let identity = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
-        let third = 1.0 / 3.0;
-        assert_eq!(averaged(&identity, 3), [0.5, 0.5, 0.0, third, third, third, 0.0, 0.5, 0.5]);
-        assert_eq!(averaged(&[1.0], 1), [1.0]);
     }
 
     #[test]
