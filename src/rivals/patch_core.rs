@@ -7,8 +7,8 @@
 //! neighbours lie to that patch.
 //!
 //! Deviations: the encoder's taps take the place of a WideResNet-50's second and third block, and stand side by side, without
-//! a further pooling of channels; the neighbourhood is of the common grid, which has half the stride of the embedded model's finest tap,
-//! so 5x5 there are what 3x3 are in the paper; of a few images, [`PatchCoreOptions::least_rows`] are kept instead of
+//! a further pooling of channels; the neighbourhood is of the common grid, where 3x3 positions of the embedded model's taps are 6x6 and 12x12
+//! patches, so it is 9x9; of a few images, [`PatchCoreOptions::least_rows`] are kept instead of
 //! the share; the projection's entries are random signs (Achlioptas 2003); the neighbours of Eq. 7 include the row itself, as
 //! in later implementations; the Gaussian blur (4 pixels of 224 in the paper) is applied on the grid.
 
@@ -48,9 +48,9 @@ pub struct PatchCoreOptions {
 }
 
 impl Default for PatchCoreOptions {
-    /// A tenth of the patches, 5x5 neighbourhoods, 128 projected dimensions, 9 neighbours.
+    /// A tenth of the patches, 9x9 neighbourhoods, 128 projected dimensions, 9 neighbours.
     fn default() -> Self {
-        Self { neighbourhood: 5, ratio: 0.1, least_rows: 1000, projection: 128, neighbours: 9, seed: 0, map: MapOptions::default() }
+        Self { neighbourhood: 9, ratio: 0.1, least_rows: 1000, projection: 128, neighbours: 9, seed: 0, map: MapOptions::default() }
     }
 }
 
