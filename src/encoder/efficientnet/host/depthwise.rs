@@ -1,6 +1,6 @@
 //! Depthwise convolution over planes of 16 channels that already hold their padding.
 
-use pulp::Simd;
+use pulp::{Simd, WithSimd};
 
 use super::{
     clamp,
@@ -17,13 +17,26 @@ pub(super) struct Band<'a> {
 }
 
 /// Convolves one panel, adds the bias, clamps to `[0, 6]`, and writes `[rows][columns][width]`.
-#[inline(always)]
-pub(super) fn depthwise<S: Simd>(simd: S, window: Window, band: Band<'_>, panel: &Weights, columns: usize, out: &mut [f32]) {
-    match (window.kernel, window.stride) {
-        (3, 1) => groups::<S, 3, 1>(simd, band, panel, columns, out),
-        (3, _) => groups::<S, 3, 2>(simd, band, panel, columns, out),
-        (_, 1) => groups::<S, 5, 1>(simd, band, panel, columns, out),
-        _ => groups::<S, 5, 2>(simd, band, panel, columns, out),
+pub(super) struct Depthwise<'a> {
+    pub(super) window: Window,
+    pub(super) band: Band<'a>,
+    pub(super) panel: &'a Weights,
+    pub(super) columns: usize,
+    pub(super) out: &'a mut [f32],
+}
+
+impl WithSimd for Depthwise<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { window, band, panel, columns, out } = self;
+        match (window.kernel, window.stride) {
+            (3, 1) => groups::<S, 3, 1>(simd, band, panel, columns, out),
+            (3, _) => groups::<S, 3, 2>(simd, band, panel, columns, out),
+            (_, 1) => groups::<S, 5, 1>(simd, band, panel, columns, out),
+            _ => groups::<S, 5, 2>(simd, band, panel, columns, out),
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use pulp::{Arch, Simd, WithSimd};
 use super::{
     block::Block,
     clamp,
-    depthwise::{Band, depthwise},
-    panel::{GROUP, PANEL, Panels, panel_width},
+    depthwise::{Band, Depthwise},
+    panel::{GROUP, PANEL, Panels, Weights, panel_width},
     product::{Sink, product},
     with_scratch,
 };
@@ -88,32 +88,32 @@ impl Expand<'_> {
         let width = self.block.depthwise[self.panel].width;
         with_scratch(frame.rows * frame.stride * width, |scratch| {
             frame.clear(scratch);
-            Arch::new().dispatch(Pass { task: self, frame, scratch });
+            match &self.block.expand {
+                Some(expand) => Arch::new().dispatch(Widen { input: self.input, panel: &expand[self.panel], frame, scratch }),
+                None => copy(self.input, self.panel, frame, scratch),
+            }
+            let band = Band { data: scratch, rows: frame.rows, columns: frame.stride };
+            let panel = &self.block.depthwise[self.panel];
+            Arch::new().dispatch(Depthwise { window: self.block.window, band, panel, columns: self.columns, out: self.out });
         });
     }
 }
 
-struct Pass<'a, 'b> {
-    task: Expand<'a>,
+/// The expansion. It is dispatched alone: in one function with the depthwise convolution its tiles would not stay in registers.
+struct Widen<'a, 'b> {
+    input: Panels<'a>,
+    panel: &'a Weights,
     frame: Frame,
     scratch: &'b mut [f32],
 }
 
-impl WithSimd for Pass<'_, '_> {
+impl WithSimd for Widen<'_, '_> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { task, frame, scratch } = self;
-        match &task.block.expand {
-            Some(expand) => {
-                let mut sink = Planes { out: S::as_mut_simd_f32s(scratch).0, frame };
-                product(simd, task.input, frame.pixels(), &expand[task.panel], &mut sink);
-            }
-            None => copy(task.input, task.panel, frame, scratch),
-        }
-        let band = Band { data: scratch, rows: frame.rows, columns: frame.stride };
-        depthwise(simd, task.block.window, band, &task.block.depthwise[task.panel], task.columns, task.out);
+        let mut sink = Planes { out: S::as_mut_simd_f32s(self.scratch).0, frame: self.frame };
+        product(simd, self.input, self.frame.pixels(), self.panel, &mut sink);
     }
 }
 

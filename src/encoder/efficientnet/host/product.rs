@@ -2,7 +2,7 @@
 //!
 //! Every sum runs over the inputs in order, whatever tile it is in, so the result does not depend on how work is split.
 
-use std::{array, ops::Range};
+use std::ops::Range;
 
 use pulp::Simd;
 
@@ -89,7 +89,10 @@ fn tile<S: Simd, const M: usize, const V: usize>(
         let width = panel_width(map.channels, start);
         let length = (map.channels - start).min(PANEL);
         let pixels = &map.data[start * map.pixels + first * width..][..M * width];
-        let rows: [&[f32]; M] = array::from_fn(|m| &pixels[m * width..][..length]);
+        let mut rows = [&pixels[..length]; M];
+        for (row, pixel) in rows.iter_mut().zip(pixels.chunks_exact(width)) {
+            *row = &pixel[..length];
+        }
         let (block, rest) = weights.split_at(length * vectors);
         weights = rest;
         for input in 0..length {
