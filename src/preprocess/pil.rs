@@ -10,12 +10,15 @@ use std::ops::Range;
 #[cfg(feature = "eval")]
 use image::GrayImage;
 use image::RgbImage;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 const PRECISION_BITS: u32 = 22;
 const HALF: i32 = 1 << (PRECISION_BITS - 1);
 /// Fewer rows than this are not worth another thread.
 const ROWS_A_TASK: usize = 8;
+/// Values that the horizontal pass multiplies at a time: a register of 32-bit numbers, and a pixel's channels fit in.
+const LANES: usize = 4;
 
 /// Resizes an image exactly as Pillow does.
 ///
@@ -133,6 +136,7 @@ fn fixed_point(weight: f64) -> i32 {
     (if scaled < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i32
 }
 
+#[inline(always)]
 fn to_level(sum: i32) -> u8 {
     (sum >> PRECISION_BITS).clamp(0, 255) as u8
 }
@@ -141,34 +145,85 @@ fn to_level(sum: i32) -> u8 {
 fn filter_rows<const CHANNELS: usize>(source: &[u8], stride: usize, columns: &[Window]) -> Vec<u8> {
     let width = columns.len() * CHANNELS;
     let mut output = vec![0; source.len() / stride * width];
-    output.par_chunks_exact_mut(width).zip(source.par_chunks_exact(stride)).with_min_len(ROWS_A_TASK).for_each(|(output, source)| {
-        for (pixel, column) in output.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(columns) {
-            let (seen, _) = source[column.start * CHANNELS..column.end() * CHANNELS].as_chunks::<CHANNELS>();
-            let mut sums = [HALF; CHANNELS];
-            for (values, &weight) in seen.iter().zip(&column.weights) {
-                for (sum, &value) in sums.iter_mut().zip(values) {
-                    *sum += i32::from(value) * weight;
-                }
-            }
-            *pixel = sums.map(to_level);
-        }
-    });
+    let rows = output.par_chunks_exact_mut(width).zip(source.par_chunks_exact(stride)).with_min_len(ROWS_A_TASK);
+    rows.for_each(|(output, source)| Arch::new().dispatch(Across::<CHANNELS> { source, columns, output }));
     output
 }
 
 /// Vertical pass: every output row is a weighted sum of rows of `source`, of `width` bytes.
 fn filter_columns(source: &[u8], rows: &[Window], output: &mut [u8], width: usize) {
-    output.par_chunks_exact_mut(width).zip(rows).with_min_len(ROWS_A_TASK).for_each(|(output, row)| {
+    let rows = output.par_chunks_exact_mut(width).zip(rows).with_min_len(ROWS_A_TASK);
+    rows.for_each(|(output, window)| Arch::new().dispatch(Down { source, window, output }));
+}
+
+/// One row of the horizontal pass.
+struct Across<'a, const CHANNELS: usize> {
+    source: &'a [u8],
+    columns: &'a [Window],
+    output: &'a mut [u8],
+}
+
+impl<const CHANNELS: usize> WithSimd for Across<'_, CHANNELS> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let mut sums = vec![[HALF; LANES]; self.columns.len()];
+        for (sum, column) in sums.iter_mut().zip(self.columns) {
+            *sum = weighted_sum::<CHANNELS>(&self.source[column.start * CHANNELS..], &column.weights);
+        }
+        for (pixel, sum) in self.output.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(&sums) {
+            for (level, &sum) in pixel.iter_mut().zip(sum) {
+                *level = to_level(sum);
+            }
+        }
+    }
+}
+
+/// Sum of pixels times their weights, in the first `CHANNELS` numbers; those after come of the next pixel and mean nothing.
+#[inline(always)]
+fn weighted_sum<const CHANNELS: usize>(source: &[u8], weights: &[i32]) -> [i32; LANES] {
+    let mut sums = [HALF; LANES];
+    for (index, &weight) in weights.iter().enumerate() {
+        let rest = &source[index * CHANNELS..];
+        let values = rest.first_chunk::<LANES>().copied().unwrap_or_else(|| padded(rest));
+        for (sum, value) in sums.iter_mut().zip(values) {
+            *sum += i32::from(value) * weight;
+        }
+    }
+    sums
+}
+
+/// The last values of a row, fewer than [`LANES`].
+fn padded(values: &[u8]) -> [u8; LANES] {
+    let mut padded = [0; LANES];
+    padded.iter_mut().zip(values).for_each(|(padded, value)| *padded = *value);
+    padded
+}
+
+/// One row of the vertical pass.
+struct Down<'a> {
+    source: &'a [u8],
+    window: &'a Window,
+    output: &'a mut [u8],
+}
+
+impl WithSimd for Down<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let width = self.output.len();
         let mut sums = vec![HALF; width];
-        for (values, &weight) in source[row.start * width..].chunks_exact(width).zip(&row.weights) {
+        for (values, &weight) in self.source[self.window.start * width..].chunks_exact(width).zip(&self.window.weights) {
             for (sum, &value) in sums.iter_mut().zip(values) {
                 *sum += i32::from(value) * weight;
             }
         }
-        for (level, &sum) in output.iter_mut().zip(&sums) {
+        for (level, &sum) in self.output.iter_mut().zip(&sums) {
             *level = to_level(sum);
         }
-    });
+    }
 }
 
 #[cfg(test)]
