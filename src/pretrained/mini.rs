@@ -44,8 +44,8 @@ const MAP_SHARES: [f32; 4] = [1.0, 1.0, 6.0, 1.0];
 const NEIGHBOURHOOD: usize = 5;
 /// Share of the text map in a map against normal images.
 const TEXT_WEIGHT: f32 = 0.25;
-/// Pixels a patch.
-const PATCH: usize = 8;
+/// Values of the map a patch, each way: half of the 8 pixels that a patch has, as the map is interpolated between patches anyway.
+const UPSCALE: usize = 4;
 /// Channels in which patches meet texts.
 const TEXT_WIDTH: usize = 128;
 /// Less than half: a softmax over small simulated anomalies is careful. Few normal drawings of styles that were not trained on reach it.
@@ -58,7 +58,7 @@ impl MiniConfig {
     pub fn sized_for(vocabulary: usize) -> Self {
         Self {
             text_tower: TextTowerConfig::new(vocabulary, 96).with_layers(1).with_output(TEXT_WIDTH),
-            decoder: PatchTextDecoderConfig::new(TAP_WIDTHS.into(), TEXT_WIDTH, PATCH).with_threshold(TEXT_THRESHOLD),
+            decoder: PatchTextDecoderConfig::new(TAP_WIDTHS.into(), TEXT_WIDTH, UPSCALE).with_threshold(TEXT_THRESHOLD),
             prompt_learner: ConvPromptLearnerConfig::new(LLM_WIDTH, 192).with_map_side(112).with_channels(vec![8, 16, 32, 64]),
             llm: LlamaConfig::new(vocabulary, LLM_WIDTH, 4, 4, 4, 352).with_context(1024).with_tied(true),
         }
