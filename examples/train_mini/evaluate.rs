@@ -1,10 +1,11 @@
 //! How often the trained model is right about images that it has not seen.
 
-use std::{collections::BTreeSet, error::Error, fmt};
+use std::{collections::BTreeSet, fmt, ops::Add};
 
-use anomalygpt::{AnomalyGpt, Place, Verdict, train::dialogue_data::Facts};
+use anomalygpt::{AnomalyGpt, Place, Verdict, simulate::SimulateOptions, train::dialogue_data::Facts};
 use image::DynamicImage;
 use indicatif::ProgressBar;
+use rayon::prelude::*;
 
 use crate::{images, lines::Line, pool};
 
@@ -21,7 +22,7 @@ pub struct Score {
 }
 
 impl Score {
-    fn add(&mut self, places: &[Place], verdict: Verdict, answer: &str) {
+    fn count(&mut self, places: &[Place], verdict: Verdict, answer: &str) {
         let anomalous = !places.is_empty();
         let right = verdict == if anomalous { Verdict::Anomalous } else { Verdict::Normal };
         let count = |counts: &mut [usize; 2], right: bool| {
@@ -51,6 +52,20 @@ fn said(answer: &str) -> BTreeSet<Place> {
     found
 }
 
+impl Add for Score {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let sum = |left: [usize; 2], right: [usize; 2]| [left[0] + right[0], left[1] + right[1]];
+        Self {
+            normal: sum(self.normal, other.normal),
+            anomalous: sum(self.anomalous, other.anomalous),
+            places: sum(self.places, other.places),
+            sentences: sum(self.sentences, other.sentences),
+        }
+    }
+}
+
 impl fmt::Display for Score {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let share = |[right, all]: [usize; 2]| format!("{:.1} % of {all}", 100.0 * right as f64 / all.max(1) as f64);
@@ -61,23 +76,26 @@ impl fmt::Display for Score {
 }
 
 /// Inspects held-back images of the lines, against text and against normal images.
-pub fn evaluate(model: &AnomalyGpt, lines: &[Line], images: usize, seed: u64) -> Result<[Score; 2], Box<dyn Error>> {
-    let mut scores = [Score::default(); 2];
+pub fn evaluate(model: &AnomalyGpt, lines: &[Line], images: usize, options: &SimulateOptions, seed: u64) -> anomalygpt::Result<[Score; 2]> {
     let bar = ProgressBar::new((lines.len() * images) as u64);
-    for (line, number) in lines.iter().zip(0..) {
-        let mut rng = pool::rng(seed, PURPOSE, number);
+    let of_line = |(number, line): (usize, &Line)| {
+        let mut scores = [Score::default(); 2];
+        let mut rng = pool::rng(seed, PURPOSE, number as u64);
         let normals: Vec<DynamicImage> = images::draw_normals(line, &mut rng).into_iter().map(DynamicImage::ImageRgb8).collect();
         let with_normals = model.clone().with_normals(&normals)?;
         for index in 0..images {
-            let drawn = images::draw(line, lines, index % 2 == 1, &mut rng)?;
+            let drawn = images::draw(line, lines, index % 2 == 1, options, &mut rng)?;
             let image = DynamicImage::ImageRgb8(drawn.image);
             for (model, score) in [model, &with_normals].into_iter().zip(&mut scores) {
                 let inspection = model.inspect(&image, Some(line.name()))?;
-                score.add(&drawn.places, inspection.verdict, &inspection.answer);
+                score.count(&drawn.places, inspection.verdict, &inspection.answer);
             }
             bar.inc(1);
         }
-    }
+        Ok(scores)
+    };
+    let add = |[text, normals]: [Score; 2], other: [Score; 2]| Ok([text + other[0], normals + other[1]]);
+    let scores = lines.par_iter().enumerate().map(of_line).try_reduce(Default::default, add);
     bar.finish_and_clear();
-    Ok(scores)
+    scores
 }

@@ -2,7 +2,7 @@
 
 use anomalygpt::{
     Place,
-    simulate::{SimulateOptions, Simulated, simulate},
+    simulate::{Defect, SimulateOptions, Simulated, simulate},
 };
 use image::{GrayImage, RgbImage};
 use rand::{RngExt, seq::IndexedRandom};
@@ -32,16 +32,34 @@ pub(crate) struct Drawn {
     pub(crate) places: Vec<Place>,
 }
 
-/// Draws one image of a line, with simulated anomalies if asked for.
-pub(crate) fn draw(line: &Line, others: &[Line], anomalous: bool, rng: &mut ChaCha8Rng) -> anomalygpt::Result<Drawn> {
-    let side = *SIDES.choose(rng).unwrap_or(&NORMAL_SIDE);
-    let image = line.draw(rng, side, side);
+/// What is simulated in training: one or two anomalies of any kind.
+pub(crate) fn any_defects() -> SimulateOptions {
     let mut options = SimulateOptions::default();
     (options.count, options.threshold) = (1..=2, LEAST_CHANGE);
+    options
+}
+
+/// The paper's anomalies alone: pieces of other normal images.
+pub(crate) fn patches() -> SimulateOptions {
+    let mut options = any_defects();
+    options.defects = vec![(Defect::Patch, 1.0)];
+    options
+}
+
+/// Draws one image of a line, with simulated anomalies if asked for.
+pub(crate) fn draw(
+    line: &Line,
+    others: &[Line],
+    anomalous: bool,
+    options: &SimulateOptions,
+    rng: &mut ChaCha8Rng,
+) -> anomalygpt::Result<Drawn> {
+    let side = *SIDES.choose(rng).unwrap_or(&NORMAL_SIDE);
+    let image = line.draw(rng, side, side);
     for _ in 0..if anomalous { ATTEMPTS } else { 0 } {
         // The paper cuts from another normal image; half of the time that is one of another product.
         let source = if rng.random_bool(0.5) { line } else { others.choose(rng).unwrap_or(line) }.draw(rng, side, side);
-        let simulated = simulate(rng, &image, &source, &options)?;
+        let simulated = simulate(rng, &image, &source, options)?;
         if is_visible(&simulated) {
             let Simulated { image, mask, patches, .. } = simulated;
             let places = patches.iter().map(|patch| Place::of(patch.center[0], patch.center[1], side, side)).collect();

@@ -70,6 +70,9 @@ struct Arguments {
     /// Optimizer steps of the prompt learner and the language model.
     #[arg(long, default_value_t = 3000)]
     steps: usize,
+    /// Train nothing, and measure the model that is embedded.
+    #[arg(long)]
+    measure: bool,
     /// A run of a minute that shows that everything works; its model is of no use.
     #[arg(long)]
     smoke: bool,
@@ -113,46 +116,53 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let started = Instant::now();
     let clock = |what: &str| println!("[{:5.0} s] {what}", started.elapsed().as_secs_f64());
-    fs::create_dir_all(&arguments.out)?;
     let device = default_device()?;
 
     let plan = Plan::of(&arguments)?;
+    let model = if arguments.measure { AnomalyGpt::mini(&device)? } else { train(&arguments, &plan, &device, &clock)? };
+    let mixes = [("anomalies of any kind", images::any_defects()), ("the paper's patches", images::patches())];
+    for (whose, lines) in [("lines of the training", &plan.lines), ("lines that it has not seen", &plan.other_lines)] {
+        for (what, options) in &mixes {
+            let [text, normals] = evaluate::evaluate(&model, lines, plan.held_back, options, arguments.seed)?;
+            clock(&format!("held-back images of {whose}, {what}"));
+            println!("  against text:          {text}");
+            println!("  against normal images: {normals}");
+        }
+    }
+    Ok(())
+}
+
+/// Trains a model and writes its files.
+fn train(arguments: &Arguments, plan: &Plan, device: &Device, clock: &impl Fn(&str)) -> Result<AnomalyGpt, Box<dyn Error>> {
+    fs::create_dir_all(&arguments.out)?;
     let tokenizer_bytes = vocabulary::train(corpus(&plan.lines, arguments.seed)).map_err(|error| error.to_string())?;
     let tokenizer = vocabulary::load(&tokenizer_bytes)?;
     let config = MiniConfig::sized_for(tokenizer.vocabulary());
     clock(&format!("tokenizer of {} tokens", tokenizer.vocabulary()));
 
-    let run = Run { arguments: &arguments, config: &config, tokenizer: &tokenizer };
+    let run = Run { arguments, config: &config, tokenizer: &tokenizer };
     let stages = match &arguments.decoder {
         Some(file) => run.given_decoder(file)?,
         None => {
-            let encoder = EfficientNetEncoder::new(mini_trunk(&device)?, config.text_tower.init(&device)?, tokenizer.clone());
-            let pool = Pool::fill(&plan.lines, plan.images, &encoder, &device, arguments.seed)?;
+            let encoder = EfficientNetEncoder::new(mini_trunk(device)?, config.text_tower.init(device)?, tokenizer.clone());
+            let pool = Pool::fill(&plan.lines, plan.images, &encoder, device, arguments.seed)?;
             clock(&format!("{} images drawn and encoded", pool.items.len()));
-            let stages = run.decoder(&pool, &plan)?;
+            let stages = run.decoder(&pool, plan)?;
             clock(&format!("{} steps of the decoder", plan.decoder_steps));
             stages
         }
     };
 
-    let mini = |stages: &Stages| Mini::from_bytes(mini_trunk(&device)?, &tokenizer_bytes, &weights(stages)?, &device);
+    let mini = |stages: &Stages| Mini::from_bytes(mini_trunk(device)?, &tokenizer_bytes, &weights(stages)?, device);
     let side = config.prompt_learner.map_side;
-    let maps = Maps::fill(&AnomalyGpt::from_mini(mini(&stages)?, &device)?, &plan.lines, plan.maps, side, arguments.seed)?;
+    let maps = Maps::fill(&AnomalyGpt::from_mini(mini(&stages)?, device)?, &plan.lines, plan.maps, side, arguments.seed)?;
     clock(&format!("{} images drawn and localized", maps.items.len()));
-    let stages = run.language_model(stages, &maps, &plan)?;
+    let stages = run.language_model(stages, &maps, plan)?;
     let bytes = weights(&stages)?;
     fs::write(arguments.out.join("stages.safetensors"), &bytes)?;
     fs::write(arguments.out.join("tokenizer.json"), &tokenizer_bytes)?;
     clock(&format!("{} steps of the language model; {} bytes of weights in {}", plan.steps, bytes.len(), arguments.out.display()));
-
-    let model = AnomalyGpt::from_mini(mini(&stages)?, &device)?;
-    for (what, lines) in [("lines of the training", &plan.lines), ("lines that it has not seen", &plan.other_lines)] {
-        let [text, normals] = evaluate::evaluate(&model, lines, plan.held_back, arguments.seed)?;
-        clock(&format!("held-back images of {what}"));
-        println!("  against text:          {text}");
-        println!("  against normal images: {normals}");
-    }
-    Ok(())
+    Ok(AnomalyGpt::from_mini(mini(&stages)?, device)?)
 }
 
 /// The decoder over averaged patches.

@@ -58,7 +58,7 @@ pub struct Maps {
 }
 
 impl Maps {
-    /// Draws `images` of each line, half of them anomalous, and localizes; `side` is that of the maps which are kept.
+    /// Draws `images` of each line, a normal and an anomalous one in turn, and localizes; `side` is that of the maps which are kept.
     pub fn fill(model: &AnomalyGpt, lines: &[Line], images: usize, side: usize, seed: u64) -> anomalygpt::Result<Self> {
         let bar = ProgressBar::new((lines.len() * images) as u64);
         let fill = |(number, line): (usize, &Line)| {
@@ -68,7 +68,7 @@ impl Maps {
                 let normals: Vec<_> = images::draw_normals(line, &mut rng).into_iter().map(DynamicImage::ImageRgb8).collect();
                 let with_normals = model.clone().with_normals(&normals)?;
                 for index in 0..IMAGES_PER_BANK.min(images - items.len()) {
-                    let drawn = images::draw(line, lines, index % 2 == 1, &mut rng)?;
+                    let drawn = images::draw(line, lines, index % 2 == 1, &images::any_defects(), &mut rng)?;
                     items.push(item(line.name(), drawn, [model, &with_normals], side)?);
                     bar.inc(1);
                 }

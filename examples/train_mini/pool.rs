@@ -53,7 +53,7 @@ impl Pool {
             let mut rng = rng(seed, PURPOSE, number as u64);
             let mut items = Vec::new();
             for index in 0..images {
-                let drawn = images::draw(line, lines, index % 2 == 1, &mut rng)?;
+                let drawn = images::draw(line, lines, index % 2 == 1, &images::any_defects(), &mut rng)?;
                 items.push(item(line.name(), drawn, encoder, device, side * UPSCALE)?);
                 bar.inc(1);
             }
