@@ -168,6 +168,7 @@ impl<const CHANNELS: usize> WithSimd for Across<'_, CHANNELS> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
+        // Sums of a whole row, as the compiler gives up the register for a fourth sum that is dropped at once.
         let mut sums = vec![[HALF; LANES]; self.columns.len()];
         for (sum, column) in sums.iter_mut().zip(self.columns) {
             *sum = weighted_sum::<CHANNELS>(&self.source[column.start * CHANNELS..], &column.weights);

@@ -89,6 +89,7 @@ fn tile<S: Simd, const M: usize, const V: usize>(
         let width = panel_width(map.channels, start);
         let length = (map.channels - start).min(PANEL);
         let pixels = &map.data[start * map.pixels + first * width..][..M * width];
+        // By a loop: `array::from_fn` becomes a call, behind which the lengths are unknown and every value is checked.
         let mut rows = [&pixels[..length]; M];
         for (row, pixel) in rows.iter_mut().zip(pixels.chunks_exact(width)) {
             *row = &pixel[..length];
