@@ -95,7 +95,7 @@ impl ConvPromptLearner {
         let batch = map.dims()[0];
         let map = antialiased(map, [self.map_side; 2]);
         let spatial = match self.meta_net.split_last() {
-            Some((last, steps)) => last.forward(steps.iter().fold(map, |map, step| pooled(step.forward(map)))),
+            Some((last, steps)) => convolved(last, steps.iter().fold(map, |map, step| pooled(convolved(step, map, 1))), 0),
             None => map,
         };
         let spatial = spatial.flatten::<3>(2, 3).swap_dims(1, 2);
@@ -107,6 +107,28 @@ impl ConvPromptLearner {
     /// The image token for embeddings `[batch, embedding width]`: `[batch, 1, width]`.
     pub fn image_token(&self, embedding: Tensor<2>) -> Tensor<3> {
         self.llama_proj.forward(embedding).unsqueeze_dim(1)
+    }
+}
+
+/// A convolution as one matrix product over shifted copies of the map.
+///
+/// Burn's own gives wrong gradients here on GPUs: that of the last weight, as the rows of [`prompts`](ConvPromptLearner::prompts)
+/// are read as if they lay without gaps, and on Mesa's software Vulkan, which breaks a thread's loops off after 65,535 rounds, that of
+/// the first.
+fn convolved(step: &Conv2d, map: Tensor<4>, padding: usize) -> Tensor<4> {
+    let [batch, channels, ..] = map.dims();
+    let [outputs, _, side, _] = step.weight.dims();
+    let padded = map.pad((padding, padding, padding, padding), 0.0);
+    let [height, width] = [2, 3].map(|axis| (padded.dims()[axis] + 1).saturating_sub(side));
+    let shifts = (0..side * side).map(|tap| (tap / side, tap % side));
+    let copies = shifts.map(|(down, right)| padded.clone().slice([0..batch, 0..channels, down..down + height, right..right + width]));
+    let copies: Tensor<5> = Tensor::stack(copies.collect(), 2);
+    let weight = step.weight.val().flatten::<2>(1, 3).unsqueeze::<3>();
+    let out = weight.matmul(copies.reshape([batch, channels * side * side, height * width]));
+    let out = out.reshape([batch, outputs, height, width]);
+    match &step.bias {
+        Some(bias) => out + bias.val().reshape([1, outputs, 1, 1]),
+        None => out,
     }
 }
 
@@ -140,6 +162,9 @@ mod tests {
     use super::*;
     use crate::weights::{Layout, StateDict};
 
+    /// Two orders of adding up 75 products of standard normal numbers.
+    const SUM_OF_75_PRODUCTS: f32 = 1e-4;
+
     fn learner(device: &Device) -> ConvPromptLearner {
         let config = ConvPromptLearnerConfig::new(6, 5).with_map_side(28).with_channels(vec![2, 3]).with_base_prompts(4);
         config.init(device).unwrap()
@@ -159,6 +184,20 @@ mod tests {
             assert_eq!((found.image.dims(), found.prompt.dims()), ([2, 1, 6], [2, 13, 6]));
         }
         assert_eq!(learner.width(), 6);
+    }
+
+    #[test]
+    fn a_convolution_by_copies_is_burn_s_own() {
+        let device = Device::default();
+        let map = Tensor::<4>::random([2, 3, 9, 8], Distribution::Normal(0.0, 1.0), &device);
+        for (side, padding) in [(3, 1), (5, 0), (1, 2)] {
+            let config = Conv2dConfig::new([3, 4], [side; 2]).with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding));
+            let step = config.with_initializer(Initializer::Normal { mean: 0.0, std: 1.0 }).init(&device);
+            let (found, expected) = (convolved(&step, map.clone(), padding), step.forward(map.clone()));
+            assert_eq!(found.dims(), expected.dims());
+            let difference: f32 = (found - expected).abs().max().into_scalar();
+            assert!(difference < SUM_OF_75_PRODUCTS, "{side}: {difference}");
+        }
     }
 
     #[test]
