@@ -7,7 +7,7 @@ use burn::{
     config::Config,
     module::{Module, Param},
     nn::{
-        Initializer, Linear, LinearConfig, PaddingConfig2d,
+        Initializer, Linear, LinearConfig,
         conv::{Conv2d, Conv2dConfig},
     },
     tensor::{Device, Distribution, Tensor, activation::relu, module::max_pool2d, ops::MaxPoolOptions},
@@ -57,8 +57,7 @@ impl ConvPromptLearnerConfig {
             return Err(Error::InvalidConfig { what: "side of the map", reason: reason.into() });
         }
         let into = std::iter::once(1).chain(self.channels.iter().copied());
-        let padding = PaddingConfig2d::Explicit(1, 1, 1, 1);
-        let step = |(from, &to)| unbiased(Conv2dConfig::new([from, to], [3, 3]).with_padding(padding.clone()), device);
+        let step = |(from, &to)| unbiased(Conv2dConfig::new([from, to], [3, 3]), device);
         let mut meta_net: Vec<Conv2d> = into.zip(&self.channels).map(step).collect();
         let last = self.channels.last().copied().unwrap_or(1);
         meta_net.push(unbiased(Conv2dConfig::new([last, self.width], [LAST_KERNEL; 2]), device));
@@ -110,9 +109,9 @@ impl ConvPromptLearner {
     }
 }
 
-/// A convolution as one matrix product over shifted copies of the map.
+/// A convolution as one matrix product over shifted copies of the map, with `padding` rows and columns of zeros around it.
 ///
-/// Burn's own gives wrong gradients here on GPUs: that of the last weight, as the rows of [`prompts`](ConvPromptLearner::prompts)
+/// Burn's own gives wrong gradients here on wgpu: that of the last weight, as the rows of [`prompts`](ConvPromptLearner::prompts)
 /// are read as if they lay without gaps, and on Mesa's software Vulkan, which breaks a thread's loops off after 65,535 rounds, that of
 /// the first.
 fn convolved(step: &Conv2d, map: Tensor<4>, padding: usize) -> Tensor<4> {
@@ -157,7 +156,7 @@ impl PromptLearner for ConvPromptLearner {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use burn::tensor::TensorData;
+    use burn::{nn::PaddingConfig2d, tensor::TensorData};
 
     use super::*;
     use crate::weights::{Layout, StateDict};
