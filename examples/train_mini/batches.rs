@@ -6,7 +6,7 @@ use anomalygpt::{
     Place,
     encoder::ImageFeatures,
     text::{
-        Tokenizer,
+        Tokenizer, descriptions,
         dialogue::{self, Role, Supervised, Turn},
     },
     train::{
@@ -25,13 +25,13 @@ use crate::{
     vocabulary,
 };
 
-/// Images a batch of the decoder's, and product lines among them.
+/// Images a batch of the decoder's.
 const IMAGES: usize = 16;
-const LINES: usize = 4;
 /// Images a batch of the language model's.
 const TALKS: usize = 16;
-/// How often an image is called by another name in the text pair, so that "damaged" matters more than what is damaged.
-const OTHER_NAME: f64 = 0.3;
+/// How often the text pair has a name that no line has, so that it is of use with products that users bring. A wrong line's name
+/// instead would teach that names mean nothing.
+const OTHER_NAME: f64 = 0.35;
 /// How often the presence of an anomaly is asked for in the words that `inspect` uses.
 const STANDARD: f64 = 0.6;
 /// How often the question is whether there is an anomaly.
@@ -49,16 +49,16 @@ const PIXELS: u64 = 2;
 const ANSWERS: u64 = 5;
 
 /// The decoder's batch of a number.
-pub fn pixels(pool: &Pool, images_per_line: usize, number: usize, device: &Device, seed: u64) -> Batch {
+pub fn pixels(pool: &Pool, number: usize, device: &Device, seed: u64) -> Batch {
     let mut rng = pool::rng(seed, PIXELS, number as u64);
-    let lines = pool.items.len() / images_per_line;
-    let (mut indices, mut objects, mut object_of) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..LINES {
-        let line = rng.random_range(0..lines) * images_per_line;
-        objects.push(name(pool, line, &mut rng));
-        for _ in 0..IMAGES / LINES {
-            indices.push(line + rng.random_range(0..images_per_line));
-            object_of.push(objects.len() - 1);
+    let indices: Vec<usize> = (0..IMAGES).map(|_| rng.random_range(0..pool.items.len())).collect();
+    let (mut objects, mut object_of) = (Vec::<String>::new(), Vec::new());
+    for &index in &indices {
+        let name = if rng.random_bool(OTHER_NAME) { other_name(pool, &mut rng) } else { pool.items[index].object.to_owned() };
+        let known = objects.iter().position(|object| *object == name);
+        object_of.push(known.unwrap_or(objects.len()));
+        if known.is_none() {
+            objects.push(name);
         }
     }
     let symmetries: Vec<Symmetry> = indices.iter().map(|_| Symmetry::any(&mut rng)).collect();
@@ -98,11 +98,18 @@ pub fn answers(maps: &Maps, number: usize, tokenizer: &Tokenizer, device: &Devic
     })
 }
 
-fn name(pool: &Pool, item: usize, rng: &mut ChaCha8Rng) -> String {
-    if rng.random_bool(OTHER_NAME) {
-        return if rng.random_bool(0.5) { "object" } else { pool.items.choose(rng).map_or("object", |item| item.object) }.to_owned();
+/// A name that no line has: that of an unknown object, a word, or two words, of which one or both may be lines' names.
+fn other_name(pool: &Pool, rng: &mut ChaCha8Rng) -> String {
+    let words: Vec<&str> = vocabulary::objects().collect();
+    loop {
+        let name = match rng.random_range(0..=2) {
+            0 => descriptions::UNKNOWN.to_owned(),
+            count => words.sample(rng, count).copied().collect::<Vec<_>>().join(" "),
+        };
+        if pool.items.iter().all(|item| item.object != name) {
+            return name;
+        }
     }
-    pool.items[item].object.to_owned()
 }
 
 /// One question and its answer about an image.

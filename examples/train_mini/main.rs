@@ -62,13 +62,13 @@ struct Arguments {
     #[arg(long, default_value = "target/train_mini")]
     out: PathBuf,
     /// Optimizer steps of the decoder and its text tower.
-    #[arg(long, default_value_t = 3600)]
+    #[arg(long, default_value_t = 4800)]
     decoder_steps: usize,
     /// Take the decoder and its text tower from this file, and train the prompt learner and the language model alone.
     #[arg(long, value_name = "STAGES")]
     decoder: Option<PathBuf>,
     /// Optimizer steps of the prompt learner and the language model.
-    #[arg(long, default_value_t = 3000)]
+    #[arg(long, default_value_t = 2800)]
     steps: usize,
     /// Train nothing, and measure the model that is embedded.
     #[arg(long)]
@@ -201,7 +201,7 @@ impl Run<'_> {
     fn decoder(&self, pool: &Pool, plan: &Plan) -> Result<Stages, Box<dyn Error>> {
         let device = self.device()?;
         let stages = self.stages(&device)?.freeze_part(Part::PromptLearner).freeze_part(Part::Llm);
-        let batch = |number| Ok(batches::pixels(pool, plan.images, number, &device, self.arguments.seed));
+        let batch = |number| Ok(batches::pixels(pool, number, &device, self.arguments.seed));
         self.train("decoder", stages, plan.decoder_steps, batch)
     }
 

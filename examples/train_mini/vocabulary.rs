@@ -9,10 +9,17 @@ use tokenizers::{
 };
 
 /// English that is not about anomalies, so that words of a free description have tokens too.
-pub const PLAIN_ENGLISH: [&str; 2] = [include_str!("../../LICENSE"), include_str!("data/objects.txt")];
+pub const PLAIN_ENGLISH: [&str; 2] = [include_str!("../../LICENSE"), OBJECTS];
+/// Things that may be photographed, drawn or not, each in a line of its own at the beginning: "a bottle, the bottle, ...".
+const OBJECTS: &str = include_str!("data/objects.txt");
 
 /// Tokens in all, the control tokens included.
 const SIZE: usize = 2000;
+
+/// What the things are called that may be photographed.
+pub fn objects() -> impl Iterator<Item = &'static str> {
+    OBJECTS.lines().filter_map(|line| line.split_once(", the ")?.1.split_once(',')).map(|(name, _)| name)
+}
 
 /// Trains the tokenizer on `sentences`; gives the bytes of its `tokenizer.json`.
 pub fn train(sentences: impl Iterator<Item = String> + Send) -> Result<Vec<u8>> {

@@ -1,7 +1,9 @@
-//! A small transformer that turns sentences into vectors.
+//! A small net that turns sentences into vectors.
 //!
-//! Pre-norm and bidirectional, with learned positions; the mean over a sentence's tokens is projected to the output. It stands
-//! where the published model has ImageBind's text encoder, and is trained with the rest of the embedded model.
+//! Each token, at its position, strengthens or weakens each of some learned concepts, whose shares after all tokens are projected to
+//! the output. What tokens say is thus multiplied, not added up: patches are compared with the difference between "damaged" and
+//! "flawless", in which whatever a product's name *adds* to both cancels. The tower stands where the published model has
+//! ImageBind's text encoder, and is trained with the rest of the embedded model.
 
 use burn::{
     config::Config,
@@ -22,15 +24,12 @@ pub struct TextTowerConfig {
     pub vocabulary: usize,
     /// Channels of a token.
     pub width: usize,
-    /// Transformer blocks.
-    #[config(default = 2)]
-    pub layers: usize,
-    /// Attention heads; divides `width`.
-    #[config(default = 4)]
-    pub heads: usize,
     /// The most tokens of a sentence; the rest is cut off.
     #[config(default = 32)]
     pub context: usize,
+    /// What tokens strengthen and weaken.
+    #[config(default = 128)]
+    pub concepts: usize,
     /// Channels of the result.
     #[config(default = 128)]
     pub output: usize,
@@ -39,25 +38,13 @@ pub struct TextTowerConfig {
     pub epsilon: f64,
 }
 
-/// Attention and a feed-forward network, each after a norm and beside a shortcut.
-#[derive(Module, Debug)]
-struct Block {
-    attention_norm: LayerNorm,
-    attention_in: Linear,
-    attention_out: Linear,
-    feed_norm: LayerNorm,
-    feed_in: Linear,
-    feed_out: Linear,
-    heads: usize,
-}
-
 /// Sentences to vectors.
 #[derive(Module, Debug)]
 pub struct TextTower {
     tokens: Embedding,
     positions: Param<Tensor<2>>,
-    blocks: Vec<Block>,
     norm: LayerNorm,
+    gates: Linear,
     projection: Linear,
 }
 
@@ -65,62 +52,26 @@ impl TextTowerConfig {
     /// A tower with random weights.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] for a zero, or heads that don't divide the width.
+    /// [`Error::InvalidConfig`] for a zero.
     pub fn init(&self, device: &Device) -> Result<TextTower> {
-        let Self { vocabulary, width, heads, context, output, .. } = *self;
-        if [vocabulary, width, heads, context, output].contains(&0) || !width.is_multiple_of(heads) {
-            let reason = format!("{self:?} needs sizes above zero, and heads that divide the width");
+        let Self { vocabulary, width, context, concepts, output, epsilon } = *self;
+        if [vocabulary, width, context, concepts, output].contains(&0) {
+            let reason = format!("{self:?} needs sizes above zero");
             return Err(Error::InvalidConfig { what: "text tower", reason: reason.into() });
         }
         let small = Initializer::Normal { mean: 0.0, std: 0.02 };
         Ok(TextTower {
             tokens: EmbeddingConfig::new(vocabulary, width).with_initializer(small.clone()).init(device),
             positions: small.init([context, width], device),
-            blocks: (0..self.layers).map(|_| self.block(device)).collect(),
-            norm: self.norm(device),
-            projection: LinearConfig::new(width, output).with_bias(false).init(device),
+            norm: LayerNormConfig::new(width).with_epsilon(epsilon).init(device),
+            gates: LinearConfig::new(width, concepts).init(device),
+            projection: LinearConfig::new(concepts, output).with_bias(false).init(device),
         })
     }
-
-    fn norm(&self, device: &Device) -> LayerNorm {
-        LayerNormConfig::new(self.width).with_epsilon(self.epsilon).init(device)
-    }
-
-    fn block(&self, device: &Device) -> Block {
-        let linear = |inputs, outputs| LinearConfig::new(inputs, outputs).init(device);
-        Block {
-            attention_norm: self.norm(device),
-            attention_in: linear(self.width, 3 * self.width),
-            attention_out: linear(self.width, self.width),
-            feed_norm: self.norm(device),
-            feed_in: linear(self.width, 4 * self.width),
-            feed_out: linear(4 * self.width, self.width),
-            heads: self.heads,
-        }
-    }
 }
 
-impl Block {
-    /// `x` is `[sentences, tokens, width]`, `hidden` `[sentences, heads, tokens, tokens]`, true where a key is padding.
-    fn forward(&self, x: Tensor<3>, hidden: &Tensor<4, Bool>) -> Tensor<3> {
-        let x = x.clone() + self.attend(self.attention_norm.forward(x), hidden);
-        let feed = self.feed_in.forward(self.feed_norm.forward(x.clone()));
-        x + self.feed_out.forward(activation::gelu(feed))
-    }
-
-    fn attend(&self, x: Tensor<3>, hidden: &Tensor<4, Bool>) -> Tensor<3> {
-        let [sentences, tokens, width] = x.dims();
-        let size = width / self.heads;
-        let heads = self.attention_in.forward(x).reshape([sentences, tokens, 3, self.heads, size]).permute([2, 0, 3, 1, 4]);
-        let part = |index| heads.clone().narrow(0, index, 1).squeeze_dim::<4>(0);
-        let scores = part(0).matmul(part(1).transpose()) * (1.0 / (size as f64).sqrt());
-        let weights = activation::softmax(scores.mask_fill(hidden.clone(), HIDDEN), 3);
-        self.attention_out.forward(weights.matmul(part(2)).swap_dims(1, 2).reshape([sentences, tokens, width]))
-    }
-}
-
-/// Score of a hidden key: its weight underflows to an exact zero.
-const HIDDEN: f32 = -1e9;
+/// By what share a token can strengthen or weaken a concept, below 1.
+const GAIN: f64 = 0.7;
 
 impl TextTower {
     /// Encodes `ids`, `[sentences, tokens]` of at most the context's tokens; `keep` is false where there is only padding.
@@ -129,18 +80,16 @@ impl TextTower {
     /// # Panics
     /// Where a sentence is longer than the context; [`encode`](Self::encode) cuts.
     pub fn forward(&self, ids: Tensor<2, Int>, keep: Tensor<2, Bool>) -> Tensor<2> {
-        let [sentences, tokens] = ids.dims();
-        let heads = self.blocks.first().map_or(1, |block| block.heads);
-        let hidden = keep.clone().bool_not().unsqueeze_dims::<4>(&[1, 2]).expand([sentences, heads, tokens, tokens]);
-        let positions = self.positions.val().narrow(0, 0, tokens).unsqueeze::<3>();
-        let mut x = self.tokens.forward(ids) + positions;
-        for block in &self.blocks {
-            x = block.forward(x, &hidden);
-        }
-        let keep = keep.float().unsqueeze_dim::<3>(2);
-        let count = keep.clone().sum_dim(1).clamp_min(1.0);
-        let mean = (self.norm.forward(x) * keep).sum_dim(1) / count;
-        self.projection.forward(mean.squeeze_dim::<2>(1))
+        self.projection.forward(self.shares(ids, keep))
+    }
+
+    /// Shares of the concepts in sentences, `[sentences, concepts]`, each row of sum 1.
+    fn shares(&self, ids: Tensor<2, Int>, keep: Tensor<2, Bool>) -> Tensor<2> {
+        let tokens = ids.dims()[1];
+        let x = self.tokens.forward(ids) + self.positions.val().narrow(0, 0, tokens).unsqueeze::<3>();
+        let gains = (self.gates.forward(self.norm.forward(x)).tanh() * GAIN + 1.0).log();
+        let gain = (gains * keep.float().unsqueeze_dim::<3>(2)).sum_dim(1);
+        activation::softmax(gain.squeeze_dim::<2>(1), 1)
     }
 
     /// [`forward`](Self::forward) to unit vectors.
@@ -251,6 +200,18 @@ mod tests {
     }
 
     #[test]
+    fn what_tokens_say_is_multiplied() {
+        let tower = tower();
+        let device = Device::default();
+        let shares = |keep: [[bool; 2]; 1]| numbers(tower.shares(Tensor::from_data([[5, 6]], &device), Tensor::from_data(keep, &device)));
+        let [first, second, both] = [[[true, false]], [[false, true]], [[true, true]]].map(shares);
+        let products: Vec<f32> = first.iter().zip(&second).map(|(first, second)| first * second).collect();
+        let sum: f32 = products.iter().sum();
+        assert!(close(&both, &products.iter().map(|product| product / sum).collect::<Vec<_>>()), "{both:?} {products:?}");
+        assert!(!close(&both, &first) && !close(&both, &second));
+    }
+
+    #[test]
     fn long_sentences_are_cut_at_the_context() {
         let (tower, words) = (tower(), words());
         let long = numbers(tower.encode(&words, &["a a a a a a a a bottle bottle"]).unwrap());
@@ -264,7 +225,7 @@ mod tests {
         assert!(matches!(tower.encode(&words, &["a", ""]), Err(Error::InvalidConfig { what: "sentence", .. })));
         let small = TextTowerConfig::new(3, 16).init(&Device::default()).unwrap();
         assert!(small.encode(&words, &["bottle"]).unwrap_err().to_string().contains("vocabulary of 3"));
-        assert!(TextTowerConfig::new(3, 15).init(&Device::default()).is_err());
+        assert!(TextTowerConfig::new(3, 0).init(&Device::default()).is_err());
     }
 
     #[test]
@@ -282,8 +243,7 @@ mod tests {
         let tower = config().init(&device).unwrap();
         let (ids, keep) = tower.batch(&words(), &["a damaged bottle", "of"]).unwrap();
         let gradients = tower.unit(ids, keep).narrow(1, 0, 1).sum().backward();
-        let block = &tower.blocks[0];
-        for weight in [&block.attention_in.weight, &block.attention_out.weight, &block.feed_in.weight, &tower.projection.weight] {
+        for weight in [&tower.gates.weight, &tower.projection.weight] {
             let gradient = weight.val().grad(&gradients).unwrap();
             assert!(gradient.abs().sum().into_scalar::<f32>() > 0.0);
         }

@@ -57,7 +57,7 @@ impl MiniConfig {
     /// The sizes that are trained and embedded, for a tokenizer of so many tokens.
     pub fn sized_for(vocabulary: usize) -> Self {
         Self {
-            text_tower: TextTowerConfig::new(vocabulary, 96).with_layers(1).with_output(TEXT_WIDTH),
+            text_tower: TextTowerConfig::new(vocabulary, 96).with_output(TEXT_WIDTH),
             decoder: PatchTextDecoderConfig::new(TAP_WIDTHS.into(), TEXT_WIDTH, UPSCALE).with_threshold(TEXT_THRESHOLD),
             prompt_learner: ConvPromptLearnerConfig::new(LLM_WIDTH, 192).with_map_side(112).with_channels(vec![8, 16, 32, 64]),
             llm: LlamaConfig::new(vocabulary, LLM_WIDTH, 4, 4, 4, 352).with_context(1024).with_tied(true),

@@ -109,26 +109,27 @@ impl ConvPromptLearner {
     }
 }
 
-/// A convolution as one matrix product over shifted copies of the map, with `padding` rows and columns of zeros around it.
+/// A convolution as a sum of matrix products, one for each place in the kernel, with `padding` rows and columns of zeros around the map.
 ///
 /// Burn's own gives wrong gradients here on wgpu: that of the last weight, as the rows of [`prompts`](ConvPromptLearner::prompts)
 /// are read as if they lay without gaps, and on Mesa's software Vulkan, which breaks a thread's loops off after 65,535 rounds, that of
-/// the first.
+/// the first. One product for all places would add up nine times as many terms in a row; its rounding, some 5e-6, decides poolings.
 fn convolved(step: &Conv2d, map: Tensor<4>, padding: usize) -> Tensor<4> {
     let [batch, channels, ..] = map.dims();
     let [outputs, _, side, _] = step.weight.dims();
     let padded = map.pad((padding, padding, padding, padding), 0.0);
     let [height, width] = [2, 3].map(|axis| (padded.dims()[axis] + 1).saturating_sub(side));
-    let shifts = (0..side * side).map(|tap| (tap / side, tap % side));
-    let copies = shifts.map(|(down, right)| padded.clone().slice([0..batch, 0..channels, down..down + height, right..right + width]));
-    let copies: Tensor<5> = Tensor::stack(copies.collect(), 2);
-    let weight = step.weight.val().flatten::<2>(1, 3).unsqueeze::<3>();
-    let out = weight.matmul(copies.reshape([batch, channels * side * side, height * width]));
-    let out = out.reshape([batch, outputs, height, width]);
-    match &step.bias {
-        Some(bias) => out + bias.val().reshape([1, outputs, 1, 1]),
-        None => out,
-    }
+    let weight = step.weight.val();
+    let product = |place: usize| {
+        let (down, right) = (place / side, place % side);
+        let shifted = padded.clone().slice([0..batch, 0..channels, down..down + height, right..right + width]);
+        let weight = weight.clone().slice([0..outputs, 0..channels, down..down + 1, right..right + 1]);
+        weight.reshape([1, outputs, channels]).matmul(shifted.reshape([batch, channels, height * width]))
+    };
+    let bias = step.bias.as_ref().map(|bias| bias.val().reshape([1, outputs, 1]));
+    let products = (0..side * side).map(product).chain(bias);
+    let sum = products.reduce(|sum, product| sum + product);
+    sum.unwrap_or_else(|| Tensor::zeros([batch, outputs, height * width], &padded.device())).reshape([batch, outputs, height, width])
 }
 
 fn pooled(map: Tensor<4>) -> Tensor<4> {

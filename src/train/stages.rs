@@ -244,7 +244,7 @@ mod tests {
 
     fn stages(vocabulary: usize, device: &Device) -> Stages {
         Stages {
-            text_tower: TextTowerConfig::new(vocabulary, 8).with_layers(1).with_heads(2).with_output(6).init(device).unwrap(),
+            text_tower: TextTowerConfig::new(vocabulary, 8).with_output(6).init(device).unwrap(),
             decoder: PatchTextDecoderConfig::new(vec![5, 4], 6, 2).init(device),
             prompt_learner: ConvPromptLearnerConfig::new(8, 4).with_map_side(14).with_channels(vec![2]).init(device).unwrap(),
             llm: LlamaConfig::new(vocabulary, 8, 1, 2, 2, 12).with_context(256).with_tied(true).init(device).unwrap(),
