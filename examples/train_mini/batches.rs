@@ -132,7 +132,7 @@ pub fn said(facts: &Facts<'_>, rng: &mut ChaCha8Rng) -> (String, String) {
     let description = match rng.random_range(0..4) {
         0 => format!("{} ", facts.description()),
         1 => format!("{} ", dialogue_data::with_article(facts.object)),
-        2 => vocabulary::PLAIN_ENGLISH[1].lines().collect::<Vec<_>>().choose(rng).map_or(String::new(), |line| format!("{line} ")),
+        2 => vocabulary::OBJECTS.lines().collect::<Vec<_>>().choose(rng).map_or(String::new(), |line| format!("{line} ")),
         _ => String::new(),
     };
     (format!("{description}{}", dialogue::QUESTION), facts.answer(kind))

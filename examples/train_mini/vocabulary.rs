@@ -9,14 +9,14 @@ use tokenizers::{
 };
 
 /// English that is not about anomalies, so that words of a free description have tokens too.
-pub const PLAIN_ENGLISH: [&str; 2] = [include_str!("../../LICENSE"), OBJECTS];
-/// Things that may be photographed, drawn or not, each in a line of its own at the beginning: "a bottle, the bottle, ...".
-const OBJECTS: &str = include_str!("data/objects.txt");
+const PLAIN_ENGLISH: [&str; 2] = [include_str!("../../LICENSE"), OBJECTS];
+/// Words of photographed things and of what may be said about them, one a line ("a bottle, the bottle, ..."), then some sentences.
+pub const OBJECTS: &str = include_str!("data/objects.txt");
 
 /// Tokens in all, the control tokens included.
 const SIZE: usize = 2000;
 
-/// What the things are called that may be photographed.
+/// The words of [`OBJECTS`] that have a line of their own: mostly things, some of them drawn, and a few states such as "flaw".
 pub fn objects() -> impl Iterator<Item = &'static str> {
     OBJECTS.lines().filter_map(|line| line.split_once(", the ")?.1.split_once(',')).map(|(name, _)| name)
 }
