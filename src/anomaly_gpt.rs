@@ -16,7 +16,7 @@ use image::{DynamicImage, RgbImage};
 
 use crate::{
     compat::{Behaviour, PromptMap},
-    decoder::{Decoder, Localization, MemoryBank, PatchTextDecoder, Reference, TextPair, mean_direction},
+    decoder::{ContextDecoder, Decoder, Localization, MemoryBank, Reference, TextPair, mean_direction},
     encoder::{EfficientNetEncoder, Encoder, ImageFeatures},
     error::{Error, Result},
     inspection::{Detection, Inspection},
@@ -44,7 +44,7 @@ const VERDICTS: [&str; 2] = [dialogue::YES, dialogue::NO];
 ///
 /// All methods take `&self`; one model serves many threads.
 #[derive(Clone, Debug)]
-pub struct AnomalyGpt<E = EfficientNetEncoder, D = PatchTextDecoder, P = ConvPromptLearner, L = Llama> {
+pub struct AnomalyGpt<E = EfficientNetEncoder, D = ContextDecoder, P = ConvPromptLearner, L = Llama> {
     encoder: E,
     decoder: D,
     prompt_learner: P,

@@ -51,6 +51,7 @@
 
 mod anomaly_gpt;
 mod compat;
+mod convolution;
 #[cfg(feature = "eval")]
 pub mod data;
 pub mod decoder;

@@ -142,7 +142,9 @@ impl Models {
                 options.seed = round.seed;
                 self.rival(PatchCore::fit(normals, options)?, round)?
             }
-            Method::WinClip => self.rival(WinClip::fit(normals, Some(self.parts.decoder.clone()), WinClipOptions::default())?, round)?,
+            Method::WinClip => {
+                self.rival(WinClip::fit(normals, Some(self.parts.decoder.layers().clone()), WinClipOptions::default())?, round)?
+            }
             Method::LlmOnly => Box::new(Blind { parts: self.parts.clone(), prompt: false, description: owned(round.description) }),
             Method::PromptAndLlm => Box::new(Blind { parts: self.parts.clone(), prompt: true, description: owned(round.description) }),
             Method::DecoderOnly => {

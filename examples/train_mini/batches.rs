@@ -10,7 +10,7 @@ use anomalygpt::{
         dialogue::{self, Role, Supervised, Turn},
     },
     train::{
-        Answers, Batch, Pixels,
+        Answers, Batch, Layer, Pixels,
         dialogue_data::{self, Facts, Kind},
     },
 };
@@ -48,8 +48,8 @@ const TURNED: f64 = 0.5;
 const PIXELS: u64 = 2;
 const ANSWERS: u64 = 5;
 
-/// The decoder's batch of a number.
-pub fn pixels(pool: &Pool, number: usize, device: &Device, seed: u64) -> Batch {
+/// The decoder's batch of a number, for a part of it.
+pub fn pixels(pool: &Pool, layer: Layer, number: usize, device: &Device, seed: u64) -> Batch {
     let mut rng = pool::rng(seed, PIXELS, number as u64);
     let indices: Vec<usize> = (0..IMAGES).map(|_| rng.random_range(0..pool.items.len())).collect();
     let (mut objects, mut object_of) = (Vec::<String>::new(), Vec::new());
@@ -64,7 +64,7 @@ pub fn pixels(pool: &Pool, number: usize, device: &Device, seed: u64) -> Batch {
     let symmetries: Vec<Symmetry> = indices.iter().map(|_| Symmetry::any(&mut rng)).collect();
     Batch {
         features: pool.features(&indices, &symmetries, device),
-        pixels: Some(Pixels { masks: pool.masks(&indices, &symmetries, device), objects, object_of }),
+        pixels: Some(Pixels { masks: pool.masks(&indices, &symmetries, device), layer, objects, object_of }),
         map: None,
         answers: None,
     }

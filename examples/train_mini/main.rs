@@ -26,12 +26,12 @@ use std::{
 
 use anomalygpt::{
     AnomalyGpt, Place,
-    decoder::PatchTextDecoderConfig,
+    decoder::{ContextDecoderConfig, PatchTextDecoderConfig},
     default_device,
     encoder::EfficientNetEncoder,
     pretrained::{Mini, MiniConfig, mini_trunk},
     text::{Tokenizer, dialogue, ensemble::Ensemble},
-    train::{Batch, Part, Stages, StepReport, Trainer, TrainerConfig, dialogue_data::Facts},
+    train::{Batch, Layer, Part, Stages, StepReport, Trainer, TrainerConfig, dialogue_data::Facts},
     weights::{Layout, StateDict},
 };
 use burn::{module::Module, nn::LinearConfig, tensor::Device};
@@ -61,9 +61,12 @@ struct Arguments {
     /// Folder for the model's files and checkpoints.
     #[arg(long, default_value = "target/train_mini")]
     out: PathBuf,
-    /// Optimizer steps of the decoder and its text tower.
+    /// Optimizer steps of the decoder's layers and its text tower.
     #[arg(long, default_value_t = 4800)]
     decoder_steps: usize,
+    /// Optimizer steps of the decoder's context.
+    #[arg(long, default_value_t = 1800)]
+    context_steps: usize,
     /// Take the decoder and its text tower from this file, and train the prompt learner and the language model alone.
     #[arg(long, value_name = "STAGES")]
     decoder: Option<PathBuf>,
@@ -94,6 +97,7 @@ struct Plan {
     /// Images of each line to evaluate on.
     held_back: usize,
     decoder_steps: usize,
+    context_steps: usize,
     steps: usize,
 }
 
@@ -103,12 +107,12 @@ impl Plan {
             let [mut lines, mut other_lines] = [lines::drawn(0..1), lines::drawn(1..2)];
             other_lines.truncate(2);
             lines.truncate(12);
-            return Ok(Self { lines, other_lines, images: 2, maps: 2, held_back: 2, decoder_steps: 12, steps: 12 });
+            return Ok(Self { lines, other_lines, images: 2, maps: 2, held_back: 2, decoder_steps: 12, context_steps: 12, steps: 12 });
         }
         let lines = [lines::drawn(0..STYLES), lines::photographed(0..STYLES)?].concat();
         let other_lines = lines::drawn(STYLES..STYLES + 2);
-        let Arguments { decoder_steps, steps, .. } = *arguments;
-        Ok(Self { lines, other_lines, images: 20, maps: 24, held_back: 2, decoder_steps, steps })
+        let Arguments { decoder_steps, context_steps, steps, .. } = *arguments;
+        Ok(Self { lines, other_lines, images: 20, maps: 24, held_back: 2, decoder_steps, context_steps, steps })
     }
 }
 
@@ -148,7 +152,9 @@ fn train(arguments: &Arguments, plan: &Plan, device: &Device, clock: &impl Fn(&s
             let pool = Pool::fill(&plan.lines, plan.images, &encoder, device, arguments.seed)?;
             clock(&format!("{} images drawn and encoded", pool.items.len()));
             let stages = run.decoder(&pool, plan)?;
-            clock(&format!("{} steps of the decoder", plan.decoder_steps));
+            clock(&format!("{} steps of the decoder's layers", plan.decoder_steps));
+            let stages = run.context(stages, &pool, plan)?;
+            clock(&format!("{} steps of its context", plan.context_steps));
             stages
         }
     };
@@ -166,8 +172,9 @@ fn train(arguments: &Arguments, plan: &Plan, device: &Device, clock: &impl Fn(&s
 }
 
 /// The decoder over averaged patches.
-fn training_decoder(config: &MiniConfig) -> PatchTextDecoderConfig {
-    PatchTextDecoderConfig { upscale: pool::UPSCALE, ..config.decoder.clone() }
+fn training_decoder(config: &MiniConfig) -> ContextDecoderConfig {
+    let layers = PatchTextDecoderConfig { upscale: pool::UPSCALE, ..config.decoder.layers.clone() };
+    ContextDecoderConfig { layers, coarseness: 1, ..config.decoder.clone() }
 }
 
 /// Everything that is said in training, many times over.
@@ -197,12 +204,21 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Trains the decoder and the text tower; all else has random weights.
+    /// Trains the decoder's layers and the text tower; all else has random weights.
     fn decoder(&self, pool: &Pool, plan: &Plan) -> Result<Stages, Box<dyn Error>> {
         let device = self.device()?;
         let stages = self.stages(&device)?.freeze_part(Part::PromptLearner).freeze_part(Part::Llm);
-        let batch = |number| Ok(batches::pixels(pool, number, &device, self.arguments.seed));
+        let batch = |number| Ok(batches::pixels(pool, Layer::Taps, number, &device, self.arguments.seed));
         self.train("decoder", stages, plan.decoder_steps, batch)
+    }
+
+    /// Trains the decoder's context, which hears no text, beside the layers and the text tower of `trained`.
+    fn context(&self, trained: Stages, pool: &Pool, plan: &Plan) -> Result<Stages, Box<dyn Error>> {
+        let device = self.device()?;
+        let stages = self.stages(&device)?.freeze_part(Part::TextTower).freeze_part(Part::PromptLearner).freeze_part(Part::Llm);
+        let batch = |number| Ok(batches::pixels(pool, Layer::Context, number, &device, self.arguments.seed));
+        let Stages { decoder, .. } = self.train("context", stages, plan.context_steps, batch)?;
+        Ok(Stages { decoder: decoder.with_layers(trained.decoder.layers().clone()), ..trained })
     }
 
     /// A decoder and a text tower of a file; all else has random weights.

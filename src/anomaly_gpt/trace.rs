@@ -7,6 +7,7 @@ use image::DynamicImage;
 
 use super::AnomalyGpt;
 use crate::{
+    decoder::PatchTextDecoder,
     encoder::ImageBind,
     error::{Error, Result},
     llm::{Segment, llama::KeyValueCache},
@@ -71,7 +72,7 @@ fn float<const D: usize>(tensor: Tensor<D>) -> TensorData {
     tensor.into_data().convert_dtype(DType::F32)
 }
 
-impl AnomalyGpt<ImageBind> {
+impl AnomalyGpt<ImageBind, PatchTextDecoder> {
     /// Inspects a photograph as [`Behaviour`](crate::Behaviour) says, and keeps all that is computed.
     ///
     /// `normals`, where there are any, take the place of the text. `prompt` is taken as it is, between the prompt embeddings and

@@ -3,6 +3,8 @@
 //! The reference is either a pair of text vectors, one for the normal and one for the abnormal object (paper, Eq. 1), or
 //! a memory bank of patches of normal images (Eq. 2).
 
+pub mod context;
+mod matching;
 pub mod memory_bank;
 pub mod patch_text;
 pub(crate) mod upsample;
@@ -16,6 +18,7 @@ use crate::{
     error::{Error, Result},
 };
 
+pub use context::{ContextDecoder, ContextDecoderConfig};
 pub use memory_bank::{MemoryBank, MemoryBankOptions};
 pub use patch_text::{PatchTextDecoder, PatchTextDecoderConfig};
 

@@ -1,29 +1,17 @@
 //! Patch tokens against sentences: the paper's image decoder (Eq. 1).
 //!
-//! Each tap's tokens are projected into the text's space by one affine map without an activation. As in the authors'
-//! code, and unlike in the paper's equation, the logits are cosines times 100, they are upsampled with aligned corners
-//! before the softmax, and the layers' probabilities are averaged (`layer_probabilities` and `zero_shot_map` of the
-//! reference). A softmax over two classes is the sigmoid of their logits' difference, and upsampling is linear, so one
-//! channel does the work of two.
+//! Each tap's tokens are projected into the text's space by one affine map without an activation, and the layers'
+//! probabilities are averaged, as the reference does. The embedded model has [`ContextDecoder`](super::ContextDecoder) instead.
 
 use burn::{
     config::Config,
     module::Module,
     nn::{Linear, LinearConfig},
-    tensor::{Device, Tensor, activation::sigmoid},
+    tensor::{Device, Tensor},
 };
 
-use super::{Decoder, Localization, Reference, TextPair, check_features, upsample::align_corners};
-use crate::{
-    encoder::ImageFeatures,
-    error::{Error, Result},
-};
-
-/// Factor of the cosines, the inverse of the softmax's temperature.
-const LOGIT_SCALE: f32 = 100.0;
-
-/// Least norm of a token, so that a token of zeros is not divided by zero.
-const LEAST_NORM: f32 = 1e-12;
+use super::{Decoder, Localization, Reference, TextPair, check_features, matching};
+use crate::{encoder::ImageFeatures, error::Result};
 
 /// Shape of a [`PatchTextDecoder`].
 #[derive(Config, Debug)]
@@ -75,11 +63,8 @@ impl PatchTextDecoder {
     /// [`Error::Incompatible`] for features or text of other widths than it was made for.
     pub fn layer_probabilities(&self, image: &ImageFeatures, text: &TextPair) -> Result<Tensor<4>> {
         let batch = check_features(image, &self.tap_widths())?;
-        let direction = self.direction(text, batch)?;
-        let [rows, columns] = image.grid;
-        let logits = self.fc.iter().zip(&image.patch_tokens).map(|(linear, tokens)| difference(linear, tokens, &direction));
-        let logits = Tensor::cat(logits.collect(), 2).swap_dims(1, 2).reshape([batch, self.fc.len(), rows, columns]);
-        Ok(sigmoid(align_corners(logits, self.map_size(image))))
+        let differences = self.differences(&image.patch_tokens, text, batch)?;
+        Ok(matching::probabilities(differences, image.grid, self.map_size(image)))
     }
 
     /// Probability that tokens are abnormal, mean over taps: `[batch, tokens]`, of one tensor a tap `[batch, tokens, width]`.
@@ -89,51 +74,34 @@ impl PatchTextDecoder {
     #[cfg(feature = "eval")]
     pub(crate) fn token_probabilities(&self, taps: &[Tensor<3>], text: &TextPair) -> Result<Tensor<2>> {
         let batch = taps.first().map_or(0, |tokens| tokens.dims()[0]);
-        let direction = self.direction(text, batch)?;
-        let probabilities = self.fc.iter().zip(taps).map(|(linear, tokens)| sigmoid(difference(linear, tokens, &direction)));
-        Ok(Tensor::cat(probabilities.collect(), 2).mean_dim(2).squeeze_dim(2))
+        Ok(burn::tensor::activation::sigmoid(self.differences(taps, text, batch)?).mean_dim(2).squeeze_dim(2))
     }
 
-    /// From normal to abnormal, `[1 or batch, text width, 1]`.
-    fn direction(&self, text: &TextPair, batch: usize) -> Result<Tensor<3>> {
-        let width = self.fc.first().map_or(0, |linear| linear.weight.dims()[1]);
-        for side in [&text.normal, &text.abnormal] {
-            let [rows, found] = side.dims();
-            if found != width {
-                return Err(Error::Incompatible { left: "the text encoder", right: "the decoder", expected: width, found });
-            }
-            if rows != 1 && rows != batch {
-                return Err(Error::Incompatible { left: "the text pair", right: "a batch of images", expected: batch, found: rows });
-            }
-        }
-        Ok((text.abnormal.clone() - text.normal.clone()).unsqueeze_dim(2))
+    /// The abnormal logit less the normal one by each tap, `[batch, tokens, taps]`.
+    fn differences(&self, taps: &[Tensor<3>], text: &TextPair, batch: usize) -> Result<Tensor<3>> {
+        let direction = matching::direction(text, self.text_width(), batch)?;
+        let layers = self.fc.iter().zip(taps);
+        let differences = layers.map(|(linear, tokens)| matching::difference(linear.forward(tokens.clone()), &direction));
+        Ok(Tensor::cat(differences.collect(), 2))
     }
 
-    fn map_size(&self, image: &ImageFeatures) -> [usize; 2] {
+    pub(super) fn text_width(&self) -> usize {
+        self.fc.first().map_or(0, |linear| linear.weight.dims()[1])
+    }
+
+    pub(super) fn threshold(&self) -> f32 {
+        self.threshold
+    }
+
+    pub(super) fn map_size(&self, image: &ImageFeatures) -> [usize; 2] {
         image.grid.map(|cells| cells * self.upscale)
     }
 }
 
-/// The abnormal logit less the normal one, `[batch, patches, 1]`.
-fn difference(linear: &Linear, tokens: &Tensor<3>, direction: &Tensor<3>) -> Tensor<3> {
-    let tokens = linear.forward(tokens.clone());
-    let norms = tokens.clone().square().sum_dim(2).sqrt().clamp_min(LEAST_NORM);
-    tokens.matmul(direction.clone()) * LOGIT_SCALE / norms
-}
-
 impl Decoder for PatchTextDecoder {
     fn localize(&self, image: &ImageFeatures, reference: Reference<'_>) -> Result<Localization> {
-        match reference {
-            Reference::Text(pair) => {
-                let map = self.layer_probabilities(image, pair)?.mean_dim(1);
-                Ok(Localization { threshold: self.threshold, ..Localization::from_map(map) })
-            }
-            Reference::Normals(bank) => bank.localize(image, self.map_size(image)),
-            Reference::NormalsAndText(bank, pair) => {
-                let text_map = self.layer_probabilities(image, pair)?.mean_dim(1);
-                bank.localize_with_text(image, Some(text_map), self.map_size(image))
-            }
-        }
+        let text_map = |pair: &TextPair| Ok(self.layer_probabilities(image, pair)?.mean_dim(1));
+        matching::localized(image, reference, text_map, self.map_size(image), self.threshold)
     }
 }
 
@@ -143,6 +111,7 @@ mod tests {
     use burn::tensor::{Distribution, activation::softmax};
 
     use super::*;
+    use crate::{decoder::upsample::align_corners, error::Error};
 
     /// Sigmoid and softmax of logits up to 100 agree to the rounding of the logits.
     const ROUNDING: f32 = 2e-5;
@@ -170,7 +139,7 @@ mod tests {
         for (tap, linear) in decoder.fc.iter().enumerate() {
             let tokens = linear.forward(image.patch_tokens[tap].clone());
             let unit = tokens.clone() / tokens.square().sum_dim(2).sqrt();
-            let logits = unit.matmul(both.clone().swap_dims(1, 2)) * 100.0;
+            let logits = unit.matmul(both.clone().swap_dims(1, 2)) * matching::LOGIT_SCALE;
             let logits = align_corners(logits.swap_dims(1, 2).reshape([2, 2, 3, 4]), [21, 28]);
             let expected = softmax(logits, 1).slice([0..2, 1..2]);
             let distance: f32 = (found.clone().slice([0..2, tap..tap + 1]) - expected).abs().max().into_scalar();

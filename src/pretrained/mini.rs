@@ -6,7 +6,7 @@ use image::DynamicImage;
 use crate::{
     anomaly_gpt::AnomalyGpt,
     compat::Behaviour,
-    decoder::{MemoryBankOptions, PatchTextDecoder, PatchTextDecoderConfig},
+    decoder::{ContextDecoder, ContextDecoderConfig, MemoryBankOptions, PatchTextDecoderConfig},
     encoder::{EfficientNet, EfficientNetEncoder, efficientnet::EfficientNetConfig, text_tower::TextTowerConfig},
     error::{Error, Result},
     llm::{Llama, llama::LlamaConfig},
@@ -29,7 +29,7 @@ pub struct MiniConfig {
     /// The encoder's text side.
     pub text_tower: TextTowerConfig,
     /// Patches against texts.
-    pub decoder: PatchTextDecoderConfig,
+    pub decoder: ContextDecoderConfig,
     /// Map and image to embeddings.
     pub prompt_learner: ConvPromptLearnerConfig,
     /// The language model.
@@ -46,6 +46,8 @@ const NEIGHBOURHOOD: usize = 5;
 const TEXT_WEIGHT: f32 = 0.25;
 /// Values of the map a patch, each way: half of the 8 pixels that a patch has, as the map is interpolated between patches anyway.
 const UPSCALE: usize = 4;
+/// Side of the squares of patches that the decoder's context sees as one: the finest tap has a value for each.
+const COARSENESS: usize = 2;
 /// Channels in which patches meet texts.
 const TEXT_WIDTH: usize = 128;
 /// Less than half: a softmax over small simulated anomalies is careful. Few normal drawings of styles that were not trained on reach it.
@@ -56,9 +58,10 @@ const LLM_WIDTH: usize = 128;
 impl MiniConfig {
     /// The sizes that are trained and embedded, for a tokenizer of so many tokens.
     pub fn sized_for(vocabulary: usize) -> Self {
+        let layers = PatchTextDecoderConfig::new(TAP_WIDTHS.into(), TEXT_WIDTH, UPSCALE).with_threshold(TEXT_THRESHOLD);
         Self {
             text_tower: TextTowerConfig::new(vocabulary, 96).with_output(TEXT_WIDTH),
-            decoder: PatchTextDecoderConfig::new(TAP_WIDTHS.into(), TEXT_WIDTH, UPSCALE).with_threshold(TEXT_THRESHOLD),
+            decoder: ContextDecoderConfig::new(layers).with_coarseness(COARSENESS),
             prompt_learner: ConvPromptLearnerConfig::new(LLM_WIDTH, 192).with_map_side(112).with_channels(vec![8, 16, 32, 64]),
             llm: LlamaConfig::new(vocabulary, LLM_WIDTH, 4, 4, 4, 352).with_context(1024).with_tied(true),
         }
@@ -71,7 +74,7 @@ pub struct Mini {
     /// EfficientNet-Lite0 and a text tower.
     pub encoder: EfficientNetEncoder,
     /// Patch-text matching and the memory bank.
-    pub decoder: PatchTextDecoder,
+    pub decoder: ContextDecoder,
     /// The net over the map.
     pub prompt_learner: ConvPromptLearner,
     /// A small LLaMA.

@@ -15,6 +15,7 @@ use burn::{
 
 use super::{PromptEmbeddings, PromptLearner};
 use crate::{
+    convolution::convolved,
     decoder::upsample::antialiased,
     encoder::ImageFeatures,
     error::{Error, Result},
@@ -109,29 +110,6 @@ impl ConvPromptLearner {
     }
 }
 
-/// A convolution as a sum of matrix products, one for each place in the kernel, with `padding` rows and columns of zeros around the map.
-///
-/// Burn's own gives wrong gradients here on wgpu: that of the last weight, as the rows of [`prompts`](ConvPromptLearner::prompts)
-/// are read as if they lay without gaps, and on Mesa's software Vulkan, which breaks a thread's loops off after 65,535 rounds, that of
-/// the first. One product for all places would add up nine times as many terms in a row; its rounding, some 5e-6, decides poolings.
-fn convolved(step: &Conv2d, map: Tensor<4>, padding: usize) -> Tensor<4> {
-    let [batch, channels, ..] = map.dims();
-    let [outputs, _, side, _] = step.weight.dims();
-    let padded = map.pad((padding, padding, padding, padding), 0.0);
-    let [height, width] = [2, 3].map(|axis| (padded.dims()[axis] + 1).saturating_sub(side));
-    let weight = step.weight.val();
-    let product = |place: usize| {
-        let (down, right) = (place / side, place % side);
-        let shifted = padded.clone().slice([0..batch, 0..channels, down..down + height, right..right + width]);
-        let weight = weight.clone().slice([0..outputs, 0..channels, down..down + 1, right..right + 1]);
-        weight.reshape([1, outputs, channels]).matmul(shifted.reshape([batch, channels, height * width]))
-    };
-    let bias = step.bias.as_ref().map(|bias| bias.val().reshape([1, outputs, 1]));
-    let products = (0..side * side).map(product).chain(bias);
-    let sum = products.reduce(|sum, product| sum + product);
-    sum.unwrap_or_else(|| Tensor::zeros([batch, outputs, height * width], &padded.device())).reshape([batch, outputs, height, width])
-}
-
 fn pooled(map: Tensor<4>) -> Tensor<4> {
     max_pool2d(relu(map), MaxPoolOptions::new([2, 2]).with_stride([2, 2]))
 }
@@ -157,13 +135,10 @@ impl PromptLearner for ConvPromptLearner {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use burn::{nn::PaddingConfig2d, tensor::TensorData};
+    use burn::tensor::TensorData;
 
     use super::*;
     use crate::weights::{Layout, StateDict};
-
-    /// Two orders of adding up 75 products of standard normal numbers.
-    const SUM_OF_75_PRODUCTS: f32 = 1e-4;
 
     fn learner(device: &Device) -> ConvPromptLearner {
         let config = ConvPromptLearnerConfig::new(6, 5).with_map_side(28).with_channels(vec![2, 3]).with_base_prompts(4);
@@ -184,20 +159,6 @@ mod tests {
             assert_eq!((found.image.dims(), found.prompt.dims()), ([2, 1, 6], [2, 13, 6]));
         }
         assert_eq!(learner.width(), 6);
-    }
-
-    #[test]
-    fn a_convolution_by_copies_is_burn_s_own() {
-        let device = Device::default();
-        let map = Tensor::<4>::random([2, 3, 9, 8], Distribution::Normal(0.0, 1.0), &device);
-        for (side, padding) in [(3, 1), (5, 0), (1, 2)] {
-            let config = Conv2dConfig::new([3, 4], [side; 2]).with_padding(PaddingConfig2d::Explicit(padding, padding, padding, padding));
-            let step = config.with_initializer(Initializer::Normal { mean: 0.0, std: 1.0 }).init(&device);
-            let (found, expected) = (convolved(&step, map.clone(), padding), step.forward(map.clone()));
-            assert_eq!(found.dims(), expected.dims());
-            let difference: f32 = (found - expected).abs().max().into_scalar();
-            assert!(difference < SUM_OF_75_PRODUCTS, "{side}: {difference}");
-        }
     }
 
     #[test]

@@ -60,7 +60,7 @@ impl AnomalyGpt {
     /// [`Error::WeightsMismatch`] with all that is missing, unused or of another shape; [`Error::Pairing`] and
     /// [`Error::Incompatible`] for files of different models; [`Error::Tokenizer`]; [`Error::InvalidConfig`] for a configuration
     /// that does not fit.
-    pub fn published(files: PublishedFiles, device: &Device) -> Result<AnomalyGpt<ImageBind>> {
+    pub fn published(files: PublishedFiles, device: &Device) -> Result<AnomalyGpt<ImageBind, PatchTextDecoder>> {
         let opened = files.open()?;
         let PublishedFiles { config, precision, compat, .. } = files;
         Self::from_published(opened.sources(), &opened.folder, PublishedOptions { config, precision, compat }, device)
@@ -75,7 +75,7 @@ impl AnomalyGpt {
         folder: &Path,
         options: PublishedOptions,
         device: &Device,
-    ) -> Result<AnomalyGpt<ImageBind>> {
+    ) -> Result<AnomalyGpt<ImageBind, PatchTextDecoder>> {
         let PublishedSources { imagebind, language_model, projection, anomalygpt } = sources;
         let PublishedOptions { config, precision, compat } = options;
         // What is small and may be wrong comes first.
@@ -94,7 +94,7 @@ impl AnomalyGpt {
     }
 }
 
-impl AnomalyGpt<ImageBind> {
+impl AnomalyGpt<ImageBind, PatchTextDecoder> {
     /// The same model, behaving in another way. A memory bank stays as it was made.
     #[must_use]
     pub fn with_compat(self, compat: Compat) -> Self {

@@ -11,7 +11,7 @@ use super::{
     loss::{self, IGNORED, LossWeights, PixelLoss},
 };
 use crate::{
-    decoder::{PatchTextDecoder, TextPair, mean_direction},
+    decoder::{ContextDecoder, TextPair, mean_direction},
     encoder::{ImageFeatures, text_tower::TextTower},
     error::{Error, Result},
     llm::llama::LlamaNetwork,
@@ -45,7 +45,7 @@ pub struct Stages {
     /// The encoder's text side.
     pub text_tower: TextTower,
     /// Patches against texts.
-    pub decoder: PatchTextDecoder,
+    pub decoder: ContextDecoder,
     /// Map and image to embeddings.
     pub prompt_learner: ConvPromptLearner,
     /// The language model's network.
@@ -67,11 +67,22 @@ pub struct Batch {
     pub answers: Option<Answers>,
 }
 
+/// What of the decoder learns from pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// The paper's layers, one a tap.
+    Taps,
+    /// The one that sees all taps and the patches around each, without a text.
+    Context,
+}
+
 /// Where the images are anomalous, and the texts that tell.
 #[derive(Clone, Debug)]
 pub struct Pixels {
     /// 1 where an image is anomalous, else 0, `[batch, 1, height, width]` at the size of the decoder's map.
     pub masks: Tensor<4>,
+    /// What learns from them.
+    pub layer: Layer,
     /// The objects in the batch, each once.
     pub objects: Vec<String>,
     /// Index into [`objects`](Self::objects) of each image.
@@ -109,7 +120,10 @@ impl Stages {
     pub fn losses(&self, batch: &Batch, tokenizer: &Tokenizer) -> Result<Losses> {
         let (mut map, mut pixels) = (batch.map.clone(), None);
         if let Some(wanted) = &batch.pixels {
-            let probabilities = self.decoder.layer_probabilities(&batch.features, &self.text_pairs(wanted, tokenizer)?)?;
+            let probabilities = match wanted.layer {
+                Layer::Taps => self.decoder.layers().layer_probabilities(&batch.features, &self.text_pairs(wanted, tokenizer)?)?,
+                Layer::Context => self.decoder.context_probabilities(&batch.features)?,
+            };
             pixels = Some(PixelLoss::new(probabilities.clone(), wanted.masks.clone()));
             map = map.or_else(|| Some(probabilities.mean_dim(1)));
         }
@@ -232,7 +246,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        decoder::PatchTextDecoderConfig,
+        decoder::{ContextDecoderConfig, PatchTextDecoderConfig},
         encoder::text_tower::TextTowerConfig,
         llm::llama::LlamaConfig,
         pretrained::MINI_TOKENIZER,
@@ -245,7 +259,7 @@ mod tests {
     fn stages(vocabulary: usize, device: &Device) -> Stages {
         Stages {
             text_tower: TextTowerConfig::new(vocabulary, 8).with_output(6).init(device).unwrap(),
-            decoder: PatchTextDecoderConfig::new(vec![5, 4], 6, 2).init(device),
+            decoder: ContextDecoderConfig::new(PatchTextDecoderConfig::new(vec![5, 4], 6, 2)).with_width(4).init(device),
             prompt_learner: ConvPromptLearnerConfig::new(8, 4).with_map_side(14).with_channels(vec![2]).init(device).unwrap(),
             llm: LlamaConfig::new(vocabulary, 8, 1, 2, 2, 12).with_context(256).with_tied(true).init(device).unwrap(),
             place_head: LinearConfig::new(8, 1).init(device),
@@ -261,7 +275,12 @@ mod tests {
         };
         Batch {
             features,
-            pixels: Some(Pixels { masks: Tensor::zeros([2, 1, 6, 6], device), objects: vec!["nut".into()], object_of: vec![0, 0] }),
+            pixels: Some(Pixels {
+                masks: Tensor::zeros([2, 1, 6, 6], device),
+                layer: Layer::Taps,
+                objects: vec!["nut".into()],
+                object_of: vec![0, 0],
+            }),
             map: None,
             answers: Some(Answers { places: Tensor::zeros([2, PLACES], device), dialogues: vec![talk("No."), talk("Yes, there is one.")] }),
         }

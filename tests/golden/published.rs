@@ -9,6 +9,7 @@ use std::{
 
 use anomalygpt::{
     AnomalyGpt, Compat, Error, Trace,
+    decoder::PatchTextDecoder,
     encoder::ImageBind,
     llm::llama::Precision,
     preprocess::{ReadOptions, read_image_with},
@@ -75,8 +76,8 @@ fn delta() -> Vec<u8> {
     safetensors::serialize(views.collect::<Vec<_>>(), None).unwrap()
 }
 
-fn model(compat: Compat) -> AnomalyGpt<ImageBind> {
-    static LOADED: LazyLock<AnomalyGpt<ImageBind>> =
+fn model(compat: Compat) -> AnomalyGpt<ImageBind, PatchTextDecoder> {
+    static LOADED: LazyLock<AnomalyGpt<ImageBind, PatchTextDecoder>> =
         LazyLock::new(|| AnomalyGpt::published(Files::new().files(Compat::default()), &Device::default()).unwrap());
     LOADED.clone().with_compat(compat)
 }

@@ -1,0 +1,261 @@
+//! Patches against sentences, and among their neighbours: the embedded model's image decoder.
+//!
+//! Deviation from the paper (Eq. 1): besides its layers, one a tap, there is one that sees all taps at once and, by residual 3x3
+//! convolutions, the patches around each. What is odd among its surroundings can be told without knowing the product, so this layer
+//! hears no text, and a name that is wrong or unknown does less harm. The map is the mean of its map and of the paper's. As it is
+//! far surer of itself than it is right, its logits are divided by a temperature (Guo et al. 2017), which training does not see.
+
+use burn::{
+    config::Config,
+    module::{Module, Param},
+    nn::{
+        Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig, PaddingConfig2d,
+        conv::{Conv2d, Conv2dConfig},
+    },
+    tensor::{
+        Device, Tensor,
+        activation::{relu, sigmoid},
+    },
+};
+
+use super::{
+    Decoder, Localization, PatchTextDecoder, PatchTextDecoderConfig, Reference, TextPair, check_features, matching,
+    upsample::{align_corners, average_squares},
+};
+use crate::{convolution::convolved, encoder::ImageFeatures, error::Result};
+
+/// Side of the kernels.
+const KERNEL: usize = 3;
+/// What the context's logits are divided by.
+const TEMPERATURE: f32 = 2.0;
+/// What untrained logits are about: few pixels are anomalous, and a net that starts undecided first learns to call all of them normal,
+/// and stays there (Lin et al. 2017, section 4.1).
+const PRIOR: f32 = -4.0;
+/// Standard deviation of the last layer's random weights, small beside [`PRIOR`].
+const SMALL: f64 = 0.01;
+
+/// Shape of a [`ContextDecoder`].
+#[derive(Config, Debug)]
+pub struct ContextDecoderConfig {
+    /// The paper's layers.
+    pub layers: PatchTextDecoderConfig,
+    /// Side of the squares of patches that the context sees as one, at least 1.
+    #[config(default = 1)]
+    pub coarseness: usize,
+    /// Channels of the joined taps.
+    #[config(default = 64)]
+    pub width: usize,
+    /// Convolutions, each of which lets a square see one further.
+    #[config(default = 2)]
+    pub steps: usize,
+}
+
+impl ContextDecoderConfig {
+    /// A decoder with random weights.
+    pub fn init(&self, device: &Device) -> ContextDecoder {
+        let tap_widths = &self.layers.tap_widths;
+        let norm = |&width: &usize| LayerNormConfig::new(width).init(device);
+        let joined = |(tap, &width): (usize, &usize)| LinearConfig::new(width, self.width).with_bias(tap == 0).init(device);
+        let padding = PaddingConfig2d::Explicit(KERNEL / 2, KERNEL / 2, KERNEL / 2, KERNEL / 2);
+        let step = |_| Conv2dConfig::new([self.width; 2], [KERNEL; 2]).with_padding(padding.clone()).init(device);
+        ContextDecoder {
+            layers: self.layers.init(device),
+            context: Context {
+                norms: tap_widths.iter().map(norm).collect(),
+                taps: tap_widths.iter().enumerate().map(joined).collect(),
+                steps: (0..self.steps).map(step).collect(),
+                last: prior(LinearConfig::new(self.width, 1), device),
+                coarseness: self.coarseness.max(1),
+            },
+        }
+    }
+}
+
+fn prior(config: LinearConfig, device: &Device) -> Linear {
+    let mut last = config.with_initializer(Initializer::Normal { mean: 0.0, std: SMALL }).init(device);
+    last.bias = last.bias.map(|bias| Param::from_tensor(bias.val().full_like(PRIOR)));
+    last
+}
+
+/// Matches patches with a pair of text vectors and looks at them among their neighbours, or matches them with a
+/// [`MemoryBank`](super::MemoryBank).
+///
+/// Only the first needs this decoder's weights: a memory bank compares tokens as the encoder gives them.
+#[derive(Module, Debug)]
+pub struct ContextDecoder {
+    layers: PatchTextDecoder,
+    context: Context,
+}
+
+/// The layer that sees all taps and the squares around each.
+#[derive(Module, Debug)]
+struct Context {
+    norms: Vec<LayerNorm>,
+    taps: Vec<Linear>,
+    steps: Vec<Conv2d>,
+    last: Linear,
+    coarseness: usize,
+}
+
+impl ContextDecoder {
+    /// The paper's layers.
+    pub fn layers(&self) -> &PatchTextDecoder {
+        &self.layers
+    }
+
+    /// The same with the paper's layers of another decoder.
+    #[must_use]
+    pub fn with_layers(self, layers: PatchTextDecoder) -> Self {
+        Self { layers, ..self }
+    }
+
+    /// Probability that a pixel is abnormal by the context alone, not tempered: `[batch, 1, height, width]` in `[0, 1]`. Gradients
+    /// pass to the weights.
+    ///
+    /// # Errors
+    /// [`Error::Incompatible`](crate::Error::Incompatible) for features of other widths than it was made for.
+    pub fn context_probabilities(&self, image: &ImageFeatures) -> Result<Tensor<4>> {
+        Ok(sigmoid(self.context_logits(image)?))
+    }
+
+    /// Upsampled as the layers' are, `[batch, 1, height, width]`.
+    fn context_logits(&self, image: &ImageFeatures) -> Result<Tensor<4>> {
+        check_features(image, &self.layers.tap_widths())?;
+        Ok(align_corners(self.context.logits(image), self.layers.map_size(image)))
+    }
+
+    fn text_map(&self, image: &ImageFeatures, text: &TextPair) -> Result<Tensor<4>> {
+        let alone = self.layers.layer_probabilities(image, text)?.mean_dim(1);
+        Ok((alone + sigmoid(self.context_logits(image)? / TEMPERATURE)) / 2.0)
+    }
+}
+
+impl Context {
+    /// How anomalous squares are, `[batch, 1, rows, columns]`.
+    fn logits(&self, image: &ImageFeatures) -> Tensor<4> {
+        let [rows, columns] = image.grid.map(|cells| cells.div_ceil(self.coarseness));
+        let joined = self.joined(image);
+        let [batch, _, width] = joined.dims();
+        let squares = joined.swap_dims(1, 2).reshape([batch, width, rows, columns]);
+        let step = |squares: Tensor<4>, step| squares.clone() + convolved(step, relu(squares), KERNEL / 2);
+        let squares = relu(self.steps.iter().fold(squares, step));
+        let logits = self.last.forward(squares.flatten::<3>(2, 3).swap_dims(1, 2));
+        logits.reshape([batch, 1, rows, columns])
+    }
+
+    /// All taps of squares, `[batch, squares, width]`.
+    fn joined(&self, image: &ImageFeatures) -> Tensor<3> {
+        let tap = |((tokens, norm), linear): ((&Tensor<3>, &LayerNorm), &Linear)| {
+            linear.forward(norm.forward(average_squares(tokens.clone(), image.grid, self.coarseness, 1)))
+        };
+        let taps = image.patch_tokens.iter().zip(&self.norms).zip(&self.taps).map(tap);
+        taps.reduce(|sum, tap| sum + tap).unwrap_or_else(|| Tensor::zeros([0, 0, 0], &self.last.weight.device()))
+    }
+}
+
+impl Decoder for ContextDecoder {
+    fn localize(&self, image: &ImageFeatures, reference: Reference<'_>) -> Result<Localization> {
+        let size = self.layers.map_size(image);
+        matching::localized(image, reference, |pair| self.text_map(image, pair), size, self.layers.threshold())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use burn::tensor::Distribution;
+
+    use super::*;
+    use crate::error::Error;
+
+    /// Rounding of logits of up to 100.
+    const ROUNDING: f32 = 2e-5;
+
+    fn decoder(coarseness: usize, device: &Device) -> ContextDecoder {
+        device.seed(5);
+        let layers = PatchTextDecoderConfig::new(vec![8, 6], 16, 4);
+        ContextDecoderConfig::new(layers).with_coarseness(coarseness).with_width(12).init(device)
+    }
+
+    fn features(grid: [usize; 2], device: &Device) -> ImageFeatures {
+        let tokens = |width| Tensor::<3>::random([2, grid[0] * grid[1], width], Distribution::Normal(0.0, 1.0), device);
+        ImageFeatures { patch_tokens: vec![tokens(8), tokens(6)], grid, embedding: Tensor::zeros([2, 5], device) }
+    }
+
+    fn text(device: &Device) -> TextPair {
+        let side = || Tensor::<2>::random([1, 16], Distribution::Normal(0.0, 0.02), device);
+        TextPair { normal: side(), abnormal: side() }
+    }
+
+    fn values(map: Tensor<4>) -> Vec<f32> {
+        map.into_data().try_to_vec().unwrap()
+    }
+
+    /// The same image with the token of one cell of its first image changed.
+    fn changed_at(image: &ImageFeatures, cell: usize) -> ImageFeatures {
+        let mut changed = image.clone();
+        changed.patch_tokens[0] = changed.patch_tokens[0].clone().slice_fill([0..1, cell..cell + 1, 0..4], 5.0);
+        changed
+    }
+
+    #[test]
+    fn a_map_is_the_mean_of_the_layers_and_the_tempered_context() {
+        let device = Device::default();
+        let (decoder, image, text) = (decoder(1, &device), features([5, 6], &device), text(&device));
+        let found = values(decoder.localize(&image, Reference::Text(&text)).unwrap().map);
+        let alone = values(decoder.layers().layer_probabilities(&image, &text).unwrap().mean_dim(1));
+        // The corners of a map are those of the grid, where nothing is interpolated.
+        let context = values(decoder.context_probabilities(&image).unwrap());
+        for corner in [0, 23, 19 * 24, 20 * 24 - 1] {
+            let odds = (context[corner] / (1.0 - context[corner])).powf(1.0 / TEMPERATURE);
+            let expected = (alone[corner] + odds / (1.0 + odds)) / 2.0;
+            assert!((found[corner] - expected).abs() < ROUNDING, "{} {expected}", found[corner]);
+        }
+    }
+
+    #[test]
+    fn each_step_sees_one_square_further() {
+        let device = Device::default();
+        let (decoder, image) = (decoder(1, &device), features([9, 9], &device));
+        let joined = |image: &ImageFeatures| decoder.context.logits(image).slice([0..1]);
+        let moved = (joined(&image) - joined(&changed_at(&image, 40))).abs().into_data().try_to_vec::<f32>().unwrap();
+        let reached = |cell: usize| (cell / 9).abs_diff(4) <= 2 && (cell % 9).abs_diff(4) <= 2;
+        for (cell, change) in moved.into_iter().enumerate() {
+            assert_eq!(change > 0.0, reached(cell), "cell {cell}: {change}");
+        }
+    }
+
+    #[test]
+    fn coarse_squares_are_the_means_of_patches() {
+        let device = Device::default();
+        let (fine, coarse, text) = (decoder(1, &device), decoder(2, &device), text(&device));
+        let image = features([6, 8], &device);
+        let mean = |tokens: &Tensor<3>| {
+            let width = tokens.dims()[2];
+            tokens.clone().reshape([2, 3, 2, 4, 2, width]).mean_dims(&[2, 4]).reshape([2, 12, width])
+        };
+        let means = ImageFeatures { patch_tokens: image.patch_tokens.iter().map(mean).collect(), grid: [3, 4], ..image.clone() };
+        let distance: f32 = (coarse.context.logits(&image) - fine.context.logits(&means)).abs().max().into_scalar();
+        assert!(distance < ROUNDING, "{distance}");
+        assert_eq!(coarse.localize(&features([5, 7], &device), Reference::Text(&text)).unwrap().map.dims(), [2, 1, 20, 28]);
+    }
+
+    #[test]
+    fn an_untrained_context_calls_little_anomalous() {
+        let device = Device::default();
+        let map = values(decoder(1, &device).context_probabilities(&features([5, 6], &device)).unwrap());
+        assert!(map.into_iter().all(|value| value > 0.0 && value < 0.1));
+    }
+
+    #[test]
+    fn other_widths_are_refused() {
+        let device = Device::default();
+        let (decoder, image) = (decoder(1, &device), features([3, 4], &device));
+        let refused = |image: &ImageFeatures| match decoder.context_probabilities(image) {
+            Err(Error::Incompatible { expected, found, .. }) => (expected, found),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refused(&ImageFeatures { grid: [3, 3], ..image.clone() }), (9, 12));
+        assert_eq!(refused(&ImageFeatures { patch_tokens: image.patch_tokens[..1].to_vec(), ..image }), (2, 1));
+    }
+}
