@@ -217,7 +217,7 @@ mod tests {
     fn each_step_sees_one_square_further() {
         let device = Device::default();
         let (decoder, image) = (decoder(1, &device), features([9, 9], &device));
-        let joined = |image: &ImageFeatures| decoder.context.logits(image).slice([0..1]);
+        let joined = |image: &ImageFeatures| decoder.context.logits(image).narrow(0, 0, 1);
         let moved = (joined(&image) - joined(&changed_at(&image, 40))).abs().into_data().try_to_vec::<f32>().unwrap();
         let reached = |cell: usize| (cell / 9).abs_diff(4) <= 2 && (cell % 9).abs_diff(4) <= 2;
         for (cell, change) in moved.into_iter().enumerate() {
