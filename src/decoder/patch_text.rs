@@ -60,7 +60,7 @@ impl PatchTextDecoder {
     /// mean over layers). Gradients pass to the weights.
     ///
     /// # Errors
-    /// [`Error::Incompatible`] for features or text of other widths than it was made for.
+    /// [`Error::Incompatible`](crate::Error::Incompatible) for features or text of other widths than it was made for.
     pub fn layer_probabilities(&self, image: &ImageFeatures, text: &TextPair) -> Result<Tensor<4>> {
         let batch = check_features(image, &self.tap_widths())?;
         let differences = self.differences(&image.patch_tokens, text, batch)?;
