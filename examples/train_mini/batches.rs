@@ -10,7 +10,7 @@ use anomalygpt::{
         dialogue::{self, Role, Supervised, Turn},
     },
     train::{
-        Answers, Batch, Layer, Pixels,
+        Answers, Batch, Layer, Objects, Pixels,
         dialogue_data::{self, Facts, Kind},
     },
 };
@@ -48,23 +48,38 @@ const TURNED: f64 = 0.5;
 const PIXELS: u64 = 2;
 const ANSWERS: u64 = 5;
 
-/// The decoder's batch of a number, for a part of it.
-pub fn pixels(pool: &Pool, layer: Layer, number: usize, device: &Device, seed: u64) -> Batch {
+/// The batch of a number for the decoder's layers.
+pub fn layers(pool: &Pool, number: usize, device: &Device, seed: u64) -> Batch {
     let mut rng = pool::rng(seed, PIXELS, number as u64);
-    let indices: Vec<usize> = (0..IMAGES).map(|_| rng.random_range(0..pool.items.len())).collect();
-    let (mut objects, mut object_of) = (Vec::<String>::new(), Vec::new());
+    let indices = any_of(pool, &mut rng);
+    let mut objects = Objects { names: Vec::new(), of: Vec::new() };
     for &index in &indices {
         let name = if rng.random_bool(OTHER_NAME) { other_name(pool, &mut rng) } else { pool.items[index].object.to_owned() };
-        let known = objects.iter().position(|object| *object == name);
-        object_of.push(known.unwrap_or(objects.len()));
+        let known = objects.names.iter().position(|object| *object == name);
+        objects.of.push(known.unwrap_or(objects.names.len()));
         if known.is_none() {
-            objects.push(name);
+            objects.names.push(name);
         }
     }
-    let symmetries: Vec<Symmetry> = indices.iter().map(|_| Symmetry::any(&mut rng)).collect();
+    pixels(pool, &indices, Layer::Taps(objects), &mut rng, device)
+}
+
+/// The batch of a number for the decoder's context.
+pub fn context(pool: &Pool, number: usize, device: &Device, seed: u64) -> Batch {
+    let mut rng = pool::rng(seed, PIXELS, number as u64);
+    pixels(pool, &any_of(pool, &mut rng), Layer::Context, &mut rng, device)
+}
+
+/// Indices of a batch's images.
+fn any_of(pool: &Pool, rng: &mut ChaCha8Rng) -> Vec<usize> {
+    (0..IMAGES).map(|_| rng.random_range(0..pool.items.len())).collect()
+}
+
+fn pixels(pool: &Pool, indices: &[usize], layer: Layer, rng: &mut ChaCha8Rng, device: &Device) -> Batch {
+    let symmetries: Vec<Symmetry> = indices.iter().map(|_| Symmetry::any(rng)).collect();
     Batch {
-        features: pool.features(&indices, &symmetries, device),
-        pixels: Some(Pixels { masks: pool.masks(&indices, &symmetries, device), layer, objects, object_of }),
+        features: pool.features(indices, &symmetries, device),
+        pixels: Some(Pixels { masks: pool.masks(indices, &symmetries, device), layer }),
         map: None,
         answers: None,
     }

@@ -31,7 +31,7 @@ use anomalygpt::{
     encoder::EfficientNetEncoder,
     pretrained::{Mini, MiniConfig, mini_trunk},
     text::{Tokenizer, dialogue, ensemble::Ensemble},
-    train::{Batch, Layer, Part, Stages, StepReport, Trainer, TrainerConfig, dialogue_data::Facts},
+    train::{Batch, Part, Stages, StepReport, Trainer, TrainerConfig, dialogue_data::Facts},
     weights::{Layout, StateDict},
 };
 use burn::{module::Module, nn::LinearConfig, tensor::Device};
@@ -208,7 +208,7 @@ impl Run<'_> {
     fn decoder(&self, pool: &Pool, plan: &Plan) -> Result<Stages, Box<dyn Error>> {
         let device = self.device()?;
         let stages = self.stages(&device)?.freeze_part(Part::PromptLearner).freeze_part(Part::Llm);
-        let batch = |number| Ok(batches::pixels(pool, Layer::Taps, number, &device, self.arguments.seed));
+        let batch = |number| Ok(batches::layers(pool, number, &device, self.arguments.seed));
         self.train("decoder", stages, plan.decoder_steps, batch)
     }
 
@@ -216,7 +216,7 @@ impl Run<'_> {
     fn context(&self, trained: Stages, pool: &Pool, plan: &Plan) -> Result<Stages, Box<dyn Error>> {
         let device = self.device()?;
         let stages = self.stages(&device)?.freeze_part(Part::TextTower).freeze_part(Part::PromptLearner).freeze_part(Part::Llm);
-        let batch = |number| Ok(batches::pixels(pool, Layer::Context, number, &device, self.arguments.seed));
+        let batch = |number| Ok(batches::context(pool, number, &device, self.arguments.seed));
         let Stages { decoder, .. } = self.train("context", stages, plan.context_steps, batch)?;
         Ok(Stages { decoder: decoder.with_layers(trained.decoder.layers().clone()), ..trained })
     }

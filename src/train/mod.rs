@@ -23,7 +23,7 @@ use burn::{
 
 use crate::error::{Error, Result};
 
-pub use stages::{Answers, Batch, Layer, Part, Pixels, Stages};
+pub use stages::{Answers, Batch, Layer, Objects, Part, Pixels, Stages};
 
 /// How to train.
 #[derive(Config, Debug, PartialEq)]

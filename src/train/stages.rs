@@ -68,25 +68,30 @@ pub struct Batch {
 }
 
 /// What of the decoder learns from pixels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layer {
     /// The paper's layers, one a tap.
-    Taps,
+    Taps(Objects),
     /// The one that sees all taps and the patches around each, without a text.
     Context,
 }
 
-/// Where the images are anomalous, and the texts that tell.
+/// What the images of a batch show, for the texts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Objects {
+    /// The objects in the batch, each once.
+    pub names: Vec<String>,
+    /// Index into [`names`](Self::names) of each image.
+    pub of: Vec<usize>,
+}
+
+/// Where the images are anomalous, and what learns from it.
 #[derive(Clone, Debug)]
 pub struct Pixels {
     /// 1 where an image is anomalous, else 0, `[batch, 1, height, width]` at the size of the decoder's map.
     pub masks: Tensor<4>,
     /// What learns from them.
     pub layer: Layer,
-    /// The objects in the batch, each once.
-    pub objects: Vec<String>,
-    /// Index into [`objects`](Self::objects) of each image.
-    pub object_of: Vec<usize>,
 }
 
 /// What is said about the images.
@@ -120,8 +125,10 @@ impl Stages {
     pub fn losses(&self, batch: &Batch, tokenizer: &Tokenizer) -> Result<Losses> {
         let (mut map, mut pixels) = (batch.map.clone(), None);
         if let Some(wanted) = &batch.pixels {
-            let probabilities = match wanted.layer {
-                Layer::Taps => self.decoder.layers().layer_probabilities(&batch.features, &self.text_pairs(wanted, tokenizer)?)?,
+            let probabilities = match &wanted.layer {
+                Layer::Taps(objects) => {
+                    self.decoder.layers().layer_probabilities(&batch.features, &self.text_pairs(objects, tokenizer)?)?
+                }
                 Layer::Context => self.decoder.context_probabilities(&batch.features)?,
             };
             pixels = Some(PixelLoss::new(probabilities.clone(), wanted.masks.clone()));
@@ -148,9 +155,9 @@ impl Stages {
     }
 
     /// Unit vectors of each image's normal and abnormal object, `[batch, width]` each.
-    fn text_pairs(&self, batch: &Pixels, tokenizer: &Tokenizer) -> Result<TextPair> {
+    fn text_pairs(&self, objects: &Objects, tokenizer: &Tokenizer) -> Result<TextPair> {
         let (mut normals, mut abnormals) = (Vec::new(), Vec::new());
-        for object in &batch.objects {
+        for object in &objects.names {
             let Ensemble { normal, abnormal } = Ensemble::new(object);
             for (sentences, directions) in [(normal, &mut normals), (abnormal, &mut abnormals)] {
                 let sentences: Vec<&str> = sentences.iter().map(String::as_str).collect();
@@ -158,12 +165,12 @@ impl Stages {
             }
         }
         let each = |directions: &[Tensor<2>]| {
-            let chosen = batch.object_of.iter().map(|&object| directions.get(object).cloned()).collect::<Option<Vec<_>>>();
-            let found = batch.object_of.iter().max().map_or(0, |last| last + 1);
+            let chosen = objects.of.iter().map(|&object| directions.get(object).cloned()).collect::<Option<Vec<_>>>();
+            let found = objects.of.iter().max().map_or(0, |last| last + 1);
             chosen.map(|chosen| Tensor::cat(chosen, 0)).ok_or(Error::Incompatible {
-                left: "object_of",
-                right: "objects",
-                expected: batch.objects.len(),
+                left: "the objects of images",
+                right: "the objects of their batch",
+                expected: objects.names.len(),
                 found,
             })
         };
@@ -277,9 +284,7 @@ mod tests {
             features,
             pixels: Some(Pixels {
                 masks: Tensor::zeros([2, 1, 6, 6], device),
-                layer: Layer::Taps,
-                objects: vec!["nut".into()],
-                object_of: vec![0, 0],
+                layer: Layer::Taps(Objects { names: vec!["nut".into()], of: vec![0, 0] }),
             }),
             map: None,
             answers: Some(Answers { places: Tensor::zeros([2, PLACES], device), dialogues: vec![talk("No."), talk("Yes, there is one.")] }),
@@ -311,7 +316,7 @@ mod tests {
         let device = Device::default().autodiff();
         let tokenizer = Tokenizer::from_bytes(MINI_TOKENIZER).unwrap();
         let mut batch = batch(&tokenizer, &device);
-        batch.pixels.as_mut().unwrap().object_of = vec![0, 3];
+        batch.pixels.as_mut().unwrap().layer = Layer::Taps(Objects { names: vec!["nut".into()], of: vec![0, 3] });
         let found = stages(tokenizer.vocabulary(), &device).losses(&batch, &tokenizer);
         assert!(matches!(found, Err(Error::Incompatible { expected: 1, found: 4, .. })));
     }
