@@ -7,11 +7,14 @@ use anomalygpt::{
 };
 use burn::tensor::{Device, Tensor};
 
-use crate::support::{assert_tensor_close, expected, tolerance, unpacked};
+use crate::{
+    head::head,
+    support::{assert_tensor_close, expected, tolerance},
+};
 
 /// ImageBind's taps, text and patches, at the sizes of the golden set.
 pub(crate) fn decoder(device: &Device) -> PatchTextDecoder {
-    let state = unpacked("head.safetensors.gz").under("image_decoder.");
+    let state = head().under("image_decoder.");
     state.load_into(PatchTextDecoderConfig::new(vec![64; 4], 32, 14).init(device), Layout::PyTorch).unwrap()
 }
 

@@ -2,6 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod decoder;
+mod head;
 mod imagebind;
 mod layer_norm;
 mod llm;

@@ -9,14 +9,15 @@ use burn::tensor::{Device, Tensor};
 
 use crate::{
     decoder::{decoder, features, text},
-    support::{assert_tensor_close, expected, tolerance, unpacked},
+    head::head,
+    support::{assert_tensor_close, expected, tolerance},
 };
 
 /// Positions of the image token in `case.zero_shot.inputs`: after the start token and the six of `### Human: <Img>`.
 const IMAGE: usize = 7;
 
 pub(crate) fn learner(device: &Device) -> ConvPromptLearner {
-    let state = unpacked("head.safetensors.gz").renamed(keys::prompt_learner);
+    let state = head().renamed(keys::prompt_learner);
     state.load_into(ConvPromptLearnerConfig::new(64, 32).init(device).unwrap(), Layout::PyTorch).unwrap()
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
     sync::LazyLock,
 };
@@ -17,14 +17,13 @@ use anomalygpt::{
     weights::{Checkpoint, CheckpointKind},
 };
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use flate2::read::GzDecoder;
-use safetensors::SafeTensors;
 use serde_json::Value;
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::{
+    head::head,
     imagebind,
-    support::{assert_close, bytes, described, tolerance},
+    support::{assert_close, described, tolerance},
 };
 
 fn data(name: &str) -> PathBuf {
@@ -67,13 +66,10 @@ impl Files {
     }
 }
 
-/// AnomalyGPT's delta: what `head.safetensors.gz` has besides PandaGPT's projection.
+/// AnomalyGPT's delta: the head's weights besides PandaGPT's projection.
 fn delta() -> Vec<u8> {
-    let mut all = vec![];
-    GzDecoder::new(&bytes("head.safetensors.gz")[..]).read_to_end(&mut all).unwrap();
-    let tensors = SafeTensors::deserialize(&all).unwrap();
-    let views = tensors.iter().filter(|(name, _)| !name.starts_with("llama_proj"));
-    safetensors::serialize(views.collect::<Vec<_>>(), None).unwrap()
+    let delta = head().renamed(|name| (!name.starts_with("llama_proj")).then(|| name.to_owned()));
+    delta.to_safetensors_f16().unwrap()
 }
 
 fn model(compat: Compat) -> AnomalyGpt<ImageBind, PatchTextDecoder> {
