@@ -44,6 +44,8 @@ const MAP_SHARES: [f32; 4] = [1.0, 1.0, 6.0, 1.0];
 const NEIGHBOURHOOD: usize = 5;
 /// Share of the text map in a map against normal images.
 const TEXT_WEIGHT: f32 = 0.25;
+/// What is added to it where the text finds nothing in the normal images.
+const TEXT_TRUST: f32 = 1.0;
 /// Values of the map a patch, each way: half of the 8 pixels that a patch has, as the map is interpolated between patches anyway.
 const UPSCALE: usize = 4;
 /// Side of the squares of patches that the decoder's context sees as one: the finest tap has a value for each.
@@ -143,6 +145,7 @@ impl AnomalyGpt {
         let normals = MemoryBankOptions {
             neighbourhood: NEIGHBOURHOOD,
             text_weight: TEXT_WEIGHT,
+            text_trust: TEXT_TRUST,
             map_shares: MAP_SHARES.into(),
             ..MemoryBankOptions::default()
         };

@@ -8,8 +8,9 @@
 use burn::tensor::{Bool, Tensor, TensorData, activation::sigmoid};
 
 use super::{
-    MemoryBank, TextMap,
+    MemoryBank,
     matching::{Match, mean},
+    subject::{Subject, host},
 };
 use crate::{
     encoder::ImageFeatures,
@@ -129,18 +130,16 @@ fn quantile(mut values: Vec<f32>, share: f32) -> f32 {
 /// within itself.
 pub(super) fn calibrate(
     bank: &MemoryBank,
-    normals: &[Vec<ImageFeatures>],
-    probes: &[ImageFeatures],
-    text_map: Option<TextMap<'_>>,
+    normals: &[Vec<Subject<'_>>],
+    probes: &[Subject<'_>],
     options: &CalibrationOptions,
 ) -> Result<Calibration> {
-    let normals = normals.iter().map(|views| subjects(views, text_map)).collect::<Result<Vec<_>>>()?;
-    let samples: Result<Vec<Vec<Sample>>> = match (&normals[..], probes) {
+    let samples: Result<Vec<Vec<Sample>>> = match (normals, probes) {
         ([views], []) => {
             let within = |image: &Subject<'_>| image.samples(bank, Match { plain: within_itself(bank, image.features), shape: None });
             views.iter().take(1).map(within).collect()
         }
-        ([_], probes) => subjects(probes, text_map)?.iter().map(|probe| probe.samples(bank, bank.matched(probe.features, None))).collect(),
+        ([_], probes) => probes.iter().map(|probe| probe.samples(bank, bank.matched(probe.features, None))).collect(),
         _ => {
             let views = normals.iter().enumerate().flat_map(|(index, views)| views.iter().map(move |view| (index, view)));
             views.map(|(index, view)| view.samples(bank, bank.matched(view.features, Some(index)))).collect()
@@ -161,28 +160,17 @@ pub(super) fn calibrate(
     Ok(Calibration::of(&samples?.concat(), border, options))
 }
 
-/// A normal image that is compared, and its map against the text, if that is listened to.
-struct Subject<'a> {
-    features: &'a ImageFeatures,
-    text: Option<Tensor<4>>,
-}
-
-fn subjects<'a>(images: &'a [ImageFeatures], text_map: Option<TextMap<'_>>) -> Result<Vec<Subject<'a>>> {
-    let subject = |features| Ok(Subject { features, text: text_map.map(|text_map| text_map(features)).transpose()? });
-    images.iter().map(subject).collect()
-}
-
 impl Subject<'_> {
     /// The scores of its batch.
     fn scores(&self, bank: &MemoryBank, plain: Tensor<1>) -> Result<Vec<f32>> {
-        let plain = host(1.0f32 - bank.less_text(plain, self.text.clone(), self.features.grid))?;
+        let plain = host(1.0f32 - bank.less_text(plain, self.text.as_ref()))?;
         let squares = bank.coarse(self.features.grid).iter().product::<usize>().max(1);
         Ok(plain.chunks(squares).map(|image| bank.options.score.of(image)).collect())
     }
 
     fn samples(&self, bank: &MemoryBank, Match { plain, shape }: Match) -> Result<Vec<Sample>> {
         let grid = self.features.grid;
-        let shape = bank.less_text(shape.unwrap_or_else(|| plain.clone()), self.text.clone(), grid);
+        let shape = bank.less_text(shape.unwrap_or_else(|| plain.clone()), self.text.as_ref());
         let shapes = host(1.0f32 - bank.smoothed(bank.on_patches(shape, grid), grid))?;
         let shapes = shapes.chunks((grid[0] * grid[1]).max(1)).map(<[f32]>::to_vec);
         Ok(self.scores(bank, plain)?.into_iter().zip(shapes).map(|(score, shape)| Sample { score, shape }).collect())
@@ -196,11 +184,6 @@ fn view_scores(bank: &MemoryBank, views: &[Subject<'_>]) -> Result<Vec<f32>> {
     let own: Vec<_> = bank.tokens(first.features).into_iter().map(|tokens| tokens.slice_dim(0, 0..squares)).collect();
     let scores = views.iter().map(|view| view.scores(bank, bank.nearest(view.features, &own))).collect::<Result<Vec<_>>>()?;
     Ok(scores.concat().into_iter().skip(1).collect())
-}
-
-fn host(values: Tensor<1>) -> Result<Vec<f32>> {
-    let values = values.into_data().convert::<f32>().try_to_vec::<f32>();
-    values.map_err(|error| Error::component("the memory bank", error.to_string()))
 }
 
 /// Similarity of each patch of an image to those of the same image that are not near it.

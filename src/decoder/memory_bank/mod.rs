@@ -10,6 +10,7 @@
 mod calibration;
 mod matching;
 mod options;
+mod subject;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -27,6 +28,7 @@ pub use options::{MemoryBankOptions, ScoreRule};
 
 use calibration::Calibration;
 use matching::Match;
+use subject::subjects;
 
 /// Least norm of a token, as in the reference.
 const LEAST_NORM: f32 = 1e-8;
@@ -45,6 +47,8 @@ pub struct MemoryBank {
     forgiven: Vec<Tensor<1>>,
     /// How much each tap counts in the map's shape, together 1.
     shares: Vec<f32>,
+    /// How much the text map counts.
+    text_weight: f32,
     calibration: Option<Calibration>,
     options: MemoryBankOptions,
 }
@@ -67,7 +71,8 @@ impl MemoryBank {
     }
 
     /// A bank that also listens to the text: `text_map` gives the map of features against a text pair, `[batch, 1, height,
-    /// width]`, and a share of it, [`MemoryBankOptions::text_weight`], is added to the raw map before calibration.
+    /// width]`, and a share of it is added to the raw map before calibration: [`MemoryBankOptions::text_weight`], and the more of
+    /// [`MemoryBankOptions::text_trust`] the less the text finds in the normal images.
     ///
     /// # Errors
     /// As [`new`](Self::new), and what `text_map` reports.
@@ -94,11 +99,14 @@ impl MemoryBank {
             check_finite(view)?;
         }
         let shares = options.shares(widths.len())?;
-        let mut bank = Self { taps: vec![], ends: vec![], forgiven: vec![], shares, calibration: None, options };
+        let mut bank = Self { taps: vec![], ends: vec![], forgiven: vec![], shares, text_weight: 0.0, calibration: None, options };
+        let compared = normals.iter().map(|views| subjects(&bank, views, text_map)).collect::<Result<Vec<_>>>()?;
+        let probes = subjects(&bank, probes, text_map)?;
+        bank.text_weight = subject::text_weight(&bank, &compared)?;
         bank.fill(normals, &first.embedding.device())?;
         bank.forgive();
         if let Some(wanted) = bank.options.calibration.clone() {
-            bank.calibration = Some(calibration::calibrate(&bank, normals, probes, text_map, &wanted)?);
+            bank.calibration = Some(calibration::calibrate(&bank, &compared, &probes, &wanted)?);
         }
         Ok(bank)
     }
@@ -127,7 +135,8 @@ impl MemoryBank {
     /// As [`localize`](Self::localize).
     pub fn localize_with_text(&self, image: &ImageFeatures, text_map: Option<Tensor<4>>, size: [usize; 2]) -> Result<Localization> {
         check_features(image, &self.tap_widths())?;
-        let Match { plain, shape } = self.matched(image, None).map(|similarity| self.less_text(similarity, text_map.clone(), image.grid));
+        let text = text_map.map(|map| self.on_squares(map, image.grid));
+        let Match { plain, shape } = self.matched(image, None).map(|similarity| self.less_text(similarity, text.as_ref()));
         let similarity = self.on_patches(plain, image.grid);
         let plain = anomaly(similarity.clone(), image.grid, size);
         let score = score(&plain, &similarity, self.options.score);
@@ -167,10 +176,15 @@ impl MemoryBank {
         antialiased(similarity.reshape([batch, 1, rows, columns]), grid).flatten(0, 3)
     }
 
-    /// Similarities of compared squares less the weighted text map.
-    fn less_text(&self, similarity: Tensor<1>, text_map: Option<Tensor<4>>, grid: [usize; 2]) -> Tensor<1> {
-        match text_map {
-            Some(map) => similarity - antialiased(map, self.coarse(grid)).flatten(0, 3) * self.options.text_weight,
+    /// A text map's value in each compared square, `[batch * compared squares]`.
+    fn on_squares(&self, text_map: Tensor<4>, grid: [usize; 2]) -> Tensor<1> {
+        antialiased(text_map, self.coarse(grid)).flatten(0, 3)
+    }
+
+    /// Similarities of compared squares less the weighted text.
+    fn less_text(&self, similarity: Tensor<1>, text: Option<&Tensor<1>>) -> Tensor<1> {
+        match text {
+            Some(text) => similarity - text.clone() * self.text_weight,
             None => similarity,
         }
     }

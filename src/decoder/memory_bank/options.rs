@@ -19,6 +19,9 @@ pub struct MemoryBankOptions {
     pub smoothing: f32,
     /// Share of the text map that is added to the raw map by [`MemoryBank::with_text`](super::MemoryBank::with_text), at least 0.
     pub text_weight: f32,
+    /// What is added to [`text_weight`](Self::text_weight) where the text finds nothing in the normal images, at least 0. It falls off,
+    /// exponentially and fast, with the mean of the text map's highest values in them.
+    pub text_trust: f32,
     /// Share, in `[0, 1]`, of a row's distance to the nearest row of another normal image that is forgiven the patches which
     /// match it: what differs between normal images is no anomaly. 0 for none; without effect for a single image. It forms the
     /// map, whose height, like the score, comes of what is not forgiven.
@@ -64,6 +67,7 @@ impl Default for MemoryBankOptions {
             maximum_rows: Some(2048),
             smoothing: 2.0,
             text_weight: 0.05,
+            text_trust: 0.0,
             forgiveness: 0.25,
             map_shares: Vec::new(),
             calibration: Some(CalibrationOptions::default()),
@@ -81,6 +85,7 @@ impl MemoryBankOptions {
             maximum_rows: None,
             smoothing: 0.0,
             text_weight: 0.0,
+            text_trust: 0.0,
             forgiveness: 0.0,
             map_shares: Vec::new(),
             calibration: None,
@@ -109,8 +114,8 @@ impl MemoryBankOptions {
         if self.coarseness == 0 {
             return invalid("coarseness", "it must be at least 1");
         }
-        if !(self.text_weight >= 0.0 && self.text_weight.is_finite()) {
-            return invalid("text_weight", "it must be at least 0");
+        if [self.text_weight, self.text_trust].into_iter().any(|weight| !(weight >= 0.0 && weight.is_finite())) {
+            return invalid("text_weight or text_trust", "it must be at least 0");
         }
         if !(0.0..=1.0).contains(&self.forgiveness) {
             return invalid("forgiveness", "it must be from 0 to 1");

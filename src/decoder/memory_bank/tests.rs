@@ -110,6 +110,28 @@ fn a_bank_with_text_adds_its_share_before_calibration() {
 }
 
 #[test]
+fn a_text_that_finds_nothing_in_normal_images_counts_more() {
+    let normals = vec![vec![image(4, 4, 2)], vec![image(4, 4, 1)]];
+    let options = MemoryBankOptions { text_weight: 0.2, text_trust: 0.6, ..MemoryBankOptions::original() };
+    let added = |peaks: [f32; 3]| {
+        // One square of each image is not dark.
+        let map = |image: usize| (0..16).map(move |square| if square == image { peaks[image] } else { 0.0 });
+        let text_map = |features: &ImageFeatures| {
+            let batch = features.patch_tokens[0].dims()[0];
+            let images = if batch == 2 { vec![0, 1] } else { vec![2] };
+            Ok(Tensor::<4>::from_data(TensorData::new(images.into_iter().flat_map(map).collect(), [batch, 1, 4, 4]), &Device::default()))
+        };
+        let bank = MemoryBank::with_text(&normals, &[], &text_map, options.clone()).unwrap();
+        let (query, lit) = (image(4, 4, 1), Tensor::<4>::ones([1, 1, 4, 4], &Device::default()));
+        let with = bank.localize_with_text(&query, Some(lit), [4, 4]).unwrap();
+        values(with.raw)[0] - values(bank.localize(&query, [4, 4]).unwrap().raw)[0]
+    };
+    assert!((added([0.0; 3]) - 0.8).abs() < ROUNDING);
+    assert!((added([0.01, 0.02, 0.045]) - 0.2 - 0.6 * (-1.0f32).exp()).abs() < ROUNDING);
+    assert!((added([0.9, 0.0, 0.0]) - 0.2).abs() < 1e-4);
+}
+
+#[test]
 fn calibration_keeps_ranks_and_leaves_the_raw_map() {
     let normals = vec![vec![image(4, 4, 1)], vec![image(5, 3, 1), image(3, 5, 1)]];
     let query = image(4, 4, 1);
@@ -311,6 +333,7 @@ fn options_out_of_range_are_refused() {
     assert!(refused(&|options| options.smoothing = f32::NAN));
     assert!(refused(&|options| options.score = ScoreRule::AboveMedian(1.5)));
     assert!(refused(&|options| options.text_weight = -0.1));
+    assert!(refused(&|options| options.text_trust = f32::NAN));
     assert!(refused(&|options| options.forgiveness = 1.1));
     assert!(refused(&|options| options.map_shares = vec![1.0]));
     assert!(refused(&|options| options.map_shares = vec![0.0, 0.0]));

@@ -1,0 +1,46 @@
+//! Normal images beside the text, and how much the text may say then.
+
+use burn::tensor::Tensor;
+
+use super::{MemoryBank, TextMap};
+use crate::{
+    encoder::ImageFeatures,
+    error::{Error, Result},
+};
+
+/// Mean of the text map's highest values in normal images, at which trust in it has fallen to 1/e.
+const DOUBT: f32 = 0.025;
+
+/// A normal image that is compared, and the text's value in each of its squares, if that is listened to.
+pub(super) struct Subject<'a> {
+    pub(super) features: &'a ImageFeatures,
+    /// `[batch * compared squares]`.
+    pub(super) text: Option<Tensor<1>>,
+}
+
+pub(super) fn subjects<'a>(bank: &MemoryBank, images: &'a [ImageFeatures], text_map: Option<TextMap<'_>>) -> Result<Vec<Subject<'a>>> {
+    let on_squares = |features: &ImageFeatures, text_map: TextMap<'_>| Ok(bank.on_squares(text_map(features)?, features.grid));
+    let subject = |features| Ok(Subject { features, text: text_map.map(|text_map| on_squares(features, text_map)).transpose()? });
+    images.iter().map(subject).collect()
+}
+
+/// How much the text map counts: a text that finds nothing in normal images is right there, and may be believed elsewhere.
+pub(super) fn text_weight(bank: &MemoryBank, normals: &[Vec<Subject<'_>>]) -> Result<f32> {
+    let peaks = normals.iter().flatten().map(|subject| subject.text_peaks(bank)).collect::<Result<Vec<_>>>()?.concat();
+    let mean = peaks.iter().sum::<f32>() / peaks.len().max(1) as f32;
+    Ok(bank.options.text_weight + bank.options.text_trust * (-mean / DOUBT).exp())
+}
+
+impl Subject<'_> {
+    /// The text's highest value in each image of its batch.
+    fn text_peaks(&self, bank: &MemoryBank) -> Result<Vec<f32>> {
+        let squares = bank.coarse(self.features.grid).iter().product::<usize>().max(1);
+        let values = self.text.clone().map_or(Ok(Vec::new()), host)?;
+        Ok(values.chunks(squares).map(|image| image.iter().copied().fold(0.0, f32::max)).collect())
+    }
+}
+
+pub(super) fn host(values: Tensor<1>) -> Result<Vec<f32>> {
+    let values = values.into_data().convert::<f32>().try_to_vec::<f32>();
+    values.map_err(|error| Error::component("the memory bank", error.to_string()))
+}
