@@ -5,7 +5,8 @@
 //!
 //! Beyond the paper: normal images may bring further views of themselves (flipped ones, say), a bank that grows too large
 //! is thinned, and the map is calibrated on the normal images, so that a good product's map is dark and the prompt learner
-//! sees the same scale for all products. [`MemoryBankOptions::original`] switches all of this off.
+//! sees the same scale for all products. The text may be heard too, the more the less it finds in the normal images.
+//! [`MemoryBankOptions::original`] switches all of this off.
 
 mod calibration;
 mod matching;
