@@ -2,7 +2,8 @@
 //!
 //! With two normal images or more, each is compared with the bank of the others, all of its views left out. Slightly turned views
 //! of a single image (probes) take their place. A few images tell badly how parts differ from one another; how far mirrored views
-//! of each are from the image itself tells it a second time, of other samples, so the border is the geometric mean of both.
+//! of each are from the image itself tells it a second time, of other samples, so the border is the geometric mean of both. Where the
+//! text is trusted beside them, an anomaly is what the text says something of, too.
 //! Whether an image is anomalous at all is said best by its score, so the height of its map follows from that.
 
 use burn::tensor::{Bool, Tensor, TensorData, activation::sigmoid};
@@ -19,6 +20,9 @@ use crate::{
 
 /// Patches no further than this from one another look alike because they overlap.
 const NEAR: usize = 2;
+
+/// What a text that is trusted must say of a part at the least for it to be an anomaly, in `[0, 1]`.
+const LEAST_TEXT: f32 = 0.08;
 
 /// Least score at which an anomaly starts, so that identical normal images don't make noise one.
 const LEAST_SCORE: f32 = 0.02;
@@ -157,6 +161,7 @@ pub(super) fn calibrate(
         _ if normals.len() == 1 && !probes.is_empty() => mean * options.spread_of_parts,
         _ => mean,
     };
+    let border = |mean: f32| border(mean) + bank.text_trust * LEAST_TEXT;
     Ok(Calibration::of(&samples?.concat(), border, options))
 }
 

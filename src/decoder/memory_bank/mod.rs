@@ -48,8 +48,8 @@ pub struct MemoryBank {
     forgiven: Vec<Tensor<1>>,
     /// How much each tap counts in the map's shape, together 1.
     shares: Vec<f32>,
-    /// How much the text map counts.
-    text_weight: f32,
+    /// How much more than [`MemoryBankOptions::text_weight`] the text map counts.
+    text_trust: f32,
     calibration: Option<Calibration>,
     options: MemoryBankOptions,
 }
@@ -100,10 +100,10 @@ impl MemoryBank {
             check_finite(view)?;
         }
         let shares = options.shares(widths.len())?;
-        let mut bank = Self { taps: vec![], ends: vec![], forgiven: vec![], shares, text_weight: 0.0, calibration: None, options };
+        let mut bank = Self { taps: vec![], ends: vec![], forgiven: vec![], shares, text_trust: 0.0, calibration: None, options };
         let compared = normals.iter().map(|views| subjects(&bank, views, text_map)).collect::<Result<Vec<_>>>()?;
         let probes = subjects(&bank, probes, text_map)?;
-        bank.text_weight = subject::text_weight(&bank, &compared)?;
+        bank.text_trust = subject::text_trust(&bank, &compared)?;
         bank.fill(normals, &first.embedding.device())?;
         bank.forgive();
         if let Some(wanted) = bank.options.calibration.clone() {
@@ -185,7 +185,7 @@ impl MemoryBank {
     /// Similarities of compared squares less the weighted text.
     fn less_text(&self, similarity: Tensor<1>, text: Option<&Tensor<1>>) -> Tensor<1> {
         match text {
-            Some(text) => similarity - text.clone() * self.text_weight,
+            Some(text) => similarity - text.clone() * (self.options.text_weight + self.text_trust),
             None => similarity,
         }
     }

@@ -24,11 +24,11 @@ pub(super) fn subjects<'a>(bank: &MemoryBank, images: &'a [ImageFeatures], text_
     images.iter().map(subject).collect()
 }
 
-/// How much the text map counts: a text that finds nothing in normal images is right there, and may be believed elsewhere.
-pub(super) fn text_weight(bank: &MemoryBank, normals: &[Vec<Subject<'_>>]) -> Result<f32> {
+/// How much more the text map counts: a text that finds nothing in normal images is right there, and may be believed elsewhere.
+pub(super) fn text_trust(bank: &MemoryBank, normals: &[Vec<Subject<'_>>]) -> Result<f32> {
     let peaks = normals.iter().flatten().map(|subject| subject.text_peaks(bank)).collect::<Result<Vec<_>>>()?.concat();
     let mean = peaks.iter().sum::<f32>() / peaks.len().max(1) as f32;
-    Ok(bank.options.text_weight + bank.options.text_trust * (-mean / DOUBT).exp())
+    Ok(if peaks.is_empty() { 0.0 } else { bank.options.text_trust * (-mean / DOUBT).exp() })
 }
 
 impl Subject<'_> {

@@ -132,6 +132,22 @@ fn a_text_that_finds_nothing_in_normal_images_counts_more() {
 }
 
 #[test]
+fn where_the_text_is_trusted_an_anomaly_is_what_it_says_something_of() {
+    // Left out, an image is at 90 degrees to the other, so the border is 1 for the bank alone.
+    let normals = vec![vec![pointing(0)], vec![pointing(1)]];
+    let dark = Tensor::<4>::zeros([1, 1, 3, 3], &Device::default());
+    let text_map = |_: &ImageFeatures| Ok(dark.clone());
+    let peak_at = |text: f32| {
+        let options = MemoryBankOptions { text_trust: 0.5, ..only(CalibrationOptions::default()) };
+        let bank = MemoryBank::with_text(&normals, &[], &text_map, options).unwrap();
+        values(bank.localize_with_text(&pointing(2), Some(dark.clone() + text), [3, 3]).unwrap().map)[0]
+    };
+    assert!((peak_at(0.08) - 0.5).abs() < 1e-4, "{}", peak_at(0.08));
+    assert!((peak_at(0.5) - calibrated(1.25 / 1.04)).abs() < 1e-4);
+    assert!((peak_at(0.0) - calibrated(1.0 / 1.04)).abs() < 1e-4);
+}
+
+#[test]
 fn calibration_keeps_ranks_and_leaves_the_raw_map() {
     let normals = vec![vec![image(4, 4, 1)], vec![image(5, 3, 1), image(3, 5, 1)]];
     let query = image(4, 4, 1);
