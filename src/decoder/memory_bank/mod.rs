@@ -122,7 +122,8 @@ impl MemoryBank {
         self.taps.iter().map(|tap| tap.dims()[0]).collect()
     }
 
-    /// Localizes what the bank does not know, in maps of `size` (height, width).
+    /// Localizes what the bank does not know, in maps of `size` (height, width). The score is a share of the most that the bank and
+    /// the text, if it is heard, can find together.
     ///
     /// # Errors
     /// [`Error::Incompatible`] for features of other widths than the bank's.
@@ -150,7 +151,8 @@ impl MemoryBank {
         };
         let map = self.calibration.as_ref().map(|calibration| calibration.apply(shape.clone(), score.clone()));
         let raw = peaking(shape, plain);
-        Ok(Localization { map: map.unwrap_or_else(|| raw.clone()), raw, threshold: CALIBRATED, score })
+        let most = 1.0 + if text.is_some() { self.text_weight() } else { 0.0 };
+        Ok(Localization { map: map.unwrap_or_else(|| raw.clone()), raw, threshold: CALIBRATED, score: score / most })
     }
 
     /// Blurred as the options say, `[batch * patches]`.
@@ -182,10 +184,15 @@ impl MemoryBank {
         antialiased(text_map, self.coarse(grid)).flatten(0, 3)
     }
 
+    /// How much the text map counts.
+    fn text_weight(&self) -> f32 {
+        self.options.text_weight + self.text_trust
+    }
+
     /// Similarities of compared squares less the weighted text.
     fn less_text(&self, similarity: Tensor<1>, text: Option<&Tensor<1>>) -> Tensor<1> {
         match text {
-            Some(text) => similarity - text.clone() * (self.options.text_weight + self.text_trust),
+            Some(text) => similarity - text.clone() * self.text_weight(),
             None => similarity,
         }
     }

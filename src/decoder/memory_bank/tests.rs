@@ -101,6 +101,8 @@ fn a_bank_with_text_adds_its_share_before_calibration() {
     let fused = MemoryBank::with_text(&normals, &[], &text_map, options.clone()).unwrap();
     let found = fused.localize_with_text(&query, Some(suspicion.clone()), [4, 4]).unwrap();
     let plain = MemoryBank::new(&normals, &[], options).unwrap().localize(&query, [4, 4]).unwrap();
+    let [score, bank_s_score] = [values(found.score)[0], values(plain.score)[0]];
+    assert!((score - bank_s_score / 1.2).abs() < ROUNDING, "a share of the most that bank and text can find together");
     for (found, plain) in values(found.raw).into_iter().zip(values(plain.raw)) {
         assert!((found - plain - 0.1).abs() < ROUNDING);
     }
