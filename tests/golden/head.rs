@@ -43,19 +43,14 @@ struct Drawn {
 impl Drawn {
     fn values(&self, seed: u32) -> Vec<f16> {
         let mut generator = Mt::new(seed);
-        (0..self.skipped).for_each(|_| drop(generator.next_u32()));
-        let mut uniform = || f64::from(generator.next_u32() % (1 << BITS)) / f64::from(1 << BITS);
+        let mut uniform = (0..).map(|_| f64::from(generator.next_u32() % (1 << BITS)) / f64::from(1 << BITS)).skip(self.skipped);
         let blocks = self.shape.iter().product::<usize>() / BLOCK;
-        let mut values: Vec<f16> =
-            (0..blocks).flat_map(|_| normal(std::array::from_fn(|_| uniform()))).map(|value| self.rounded(value)).collect();
+        let draws = (0..blocks).flat_map(|_| normal(std::array::from_fn(|_| uniform.next().unwrap())));
+        let mut values: Vec<f16> = draws.map(|value| f16::from_f32((value * self.std) as f32)).collect();
         self.up.iter().for_each(|&at| values[at] = f16::from_bits(values[at].to_bits() + 1));
         self.down.iter().for_each(|&at| values[at] = f16::from_bits(values[at].to_bits() - 1));
         assert_eq!(checksum(&values), self.crc, "{} is not what PyTorch drew", self.name);
         values
-    }
-
-    fn rounded(&self, value: f64) -> f16 {
-        f16::from_f32((value * self.std) as f32)
     }
 }
 
