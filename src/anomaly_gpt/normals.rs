@@ -18,8 +18,8 @@ use crate::{
 };
 
 impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
-    /// Compares with photographs of normal parts from now on, and with text as far as it finds nothing in them (of any object: what
-    /// is described matters to the language model alone).
+    /// Compares with photographs of normal parts from now on, and, as the options say, with text, the more the less it finds in them
+    /// (of any object: what is described matters to the language model alone).
     ///
     /// They may be of any size, and one is enough; the bank is encoded and calibrated once, here.
     ///

@@ -1,6 +1,6 @@
 """Cut what the tests need out of the golden set `tiny-a`, and compute the features that its losses start from.
 
-usage: python make_subset.py REFERENCE_DIR GOLDEN_DIR OUT_DIR      (needs torch, safetensors, sentencepiece, open_clip_torch)
+usage: python make_subset.py REFERENCE_DIR GOLDEN_DIR OUT_DIR      (needs numpy, torch, safetensors, sentencepiece, open_clip_torch)
 
 REFERENCE_DIR holds `anomalygpt_ref.py`, the PyTorch reference; GOLDEN_DIR is the folder that its `make_golden.py` wrote.
 Every tensor keeps the name it has there. LoRA is merged into the projections, as the reference does at load. Maps
@@ -51,7 +51,7 @@ def normal(uniform):
 
 def write_head(head, out):
     generator = np.random.MT19937()
-    generator._legacy_seeding(SEED)
+    generator.state = np.random.RandomState(SEED).get_state(legacy=False)
     raw = generator.random_raw(SEARCHED)
     tensors = [dict(name=name, **drawn(head.pop(name), std, raw)) for name, std in DRAWN.items()]
     open(f"{out}/head.safetensors.gz", "wb").write(gzip.compress(save(head), 9, mtime=0))

@@ -3,7 +3,7 @@
 //! With two normal images or more, each is compared with the bank of the others, all of its views left out. Slightly turned views
 //! of a single image (probes) take their place. A few images tell badly how parts differ from one another; how far mirrored views
 //! of each are from the image itself tells it a second time, of other samples, so the border is the geometric mean of both. Where the
-//! text is trusted beside them, an anomaly is what the text says something of, too.
+//! text is trusted beside them, it rises by what a faint text adds.
 //! Whether an image is anomalous at all is said best by its score, so the height of its map follows from that.
 
 use burn::tensor::{Bool, Tensor, TensorData, activation::sigmoid};
@@ -21,14 +21,15 @@ use crate::{
 /// Patches no further than this from one another look alike because they overlap.
 const NEAR: usize = 2;
 
-/// What a text that is trusted must say of a part at the least for it to be an anomaly, in `[0, 1]`.
+/// The border rises by what a text of this value adds where it is trusted, so that one at the level of noise lifts nothing over it;
+/// chosen, as trust is, on the embedded decoder.
 const LEAST_TEXT: f32 = 0.08;
 
 /// Least score at which an anomaly starts, so that identical normal images don't make noise one.
 const LEAST_SCORE: f32 = 0.02;
 
 /// Settings of the calibrated map, `sigmoid(sharpness * (z - 1))`. `z` is 0 at the normal images' `low` quantile of raw values, and
-/// grows evenly up to the map's peak, where it is the image's score as a multiple of the border: a peak above 0.5 is a score above it.
+/// grows evenly up to the map's peak, where it is the image's score (before the text's weight divides it) as a multiple of the border: a peak above 0.5 is a score above it.
 /// Below `low`, `z` has one slope for all images; what is not at the peak moves against its height a little
 /// ([`contrast`](Self::contrast)). Within an image it grows with the raw map, so ranks are kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -140,7 +141,8 @@ pub(super) fn calibrate(
 ) -> Result<Calibration> {
     let samples: Result<Vec<Vec<Sample>>> = match (normals, probes) {
         ([views], []) => {
-            let within = |image: &Subject<'_>| image.samples(bank, Match { plain: within_itself(bank, image.features), shape: None });
+            let within =
+                |image: &Subject<'_>| image.first(bank).samples(bank, Match { plain: within_itself(bank, image.features), shape: None });
             views.iter().take(1).map(within).collect()
         }
         ([_], probes) => probes.iter().map(|probe| probe.samples(bank, bank.matched(probe.features, None))).collect(),
@@ -161,7 +163,7 @@ pub(super) fn calibrate(
         _ if normals.len() == 1 && !probes.is_empty() => mean * options.spread_of_parts,
         _ => mean,
     };
-    let border = |mean: f32| border(mean) + bank.text_trust * LEAST_TEXT;
+    let border = |mean: f32| border(mean) + bank.trust * LEAST_TEXT;
     Ok(Calibration::of(&samples?.concat(), border, options))
 }
 
@@ -169,8 +171,7 @@ impl Subject<'_> {
     /// The scores of its batch.
     fn scores(&self, bank: &MemoryBank, plain: Tensor<1>) -> Result<Vec<f32>> {
         let plain = host(1.0f32 - bank.less_text(plain, self.text.as_ref()))?;
-        let squares = bank.coarse(self.features.grid).iter().product::<usize>().max(1);
-        Ok(plain.chunks(squares).map(|image| bank.options.score.of(image)).collect())
+        Ok(plain.chunks(bank.squares(self.features.grid).max(1)).map(|image| bank.options.score.of(image)).collect())
     }
 
     fn samples(&self, bank: &MemoryBank, Match { plain, shape }: Match) -> Result<Vec<Sample>> {
@@ -185,7 +186,7 @@ impl Subject<'_> {
 /// Scores of an image's further views, each compared with the image alone.
 fn view_scores(bank: &MemoryBank, views: &[Subject<'_>]) -> Result<Vec<f32>> {
     let Some(first) = views.first() else { return Ok(Vec::new()) };
-    let squares = bank.coarse(first.features.grid).iter().product::<usize>();
+    let squares = bank.squares(first.features.grid);
     let own: Vec<_> = bank.tokens(first.features).into_iter().map(|tokens| tokens.slice_dim(0, 0..squares)).collect();
     let scores = views.iter().map(|view| view.scores(bank, bank.nearest(view.features, &own))).collect::<Result<Vec<_>>>()?;
     Ok(scores.concat().into_iter().skip(1).collect())

@@ -49,7 +49,7 @@ pub struct MemoryBank {
     /// How much each tap counts in the map's shape, together 1.
     shares: Vec<f32>,
     /// How much more than [`MemoryBankOptions::text_weight`] the text map counts.
-    text_trust: f32,
+    trust: f32,
     calibration: Option<Calibration>,
     options: MemoryBankOptions,
 }
@@ -100,12 +100,14 @@ impl MemoryBank {
             check_finite(view)?;
         }
         let shares = options.shares(widths.len())?;
-        let mut bank = Self { taps: vec![], ends: vec![], forgiven: vec![], shares, text_trust: 0.0, calibration: None, options };
-        let compared = normals.iter().map(|views| subjects(&bank, views, text_map)).collect::<Result<Vec<_>>>()?;
-        let probes = subjects(&bank, probes, text_map)?;
-        bank.text_trust = subject::text_trust(&bank, &compared)?;
+        let mut bank = Self { taps: vec![], ends: vec![], forgiven: vec![], shares, trust: 0.0, calibration: None, options };
         bank.fill(normals, &first.embedding.device())?;
         bank.forgive();
+        let heard = bank.options.text_weight + bank.options.text_trust > 0.0;
+        let text_map = text_map.filter(|_| heard);
+        let compared = normals.iter().map(|views| subjects(&bank, views, text_map)).collect::<Result<Vec<_>>>()?;
+        let probes = subjects(&bank, probes, text_map)?;
+        bank.trust = subject::trust(&bank, &compared)?;
         if let Some(wanted) = bank.options.calibration.clone() {
             bank.calibration = Some(calibration::calibrate(&bank, &compared, &probes, &wanted)?);
         }
@@ -122,8 +124,7 @@ impl MemoryBank {
         self.taps.iter().map(|tap| tap.dims()[0]).collect()
     }
 
-    /// Localizes what the bank does not know, in maps of `size` (height, width). The score is a share of the most that the bank and
-    /// the text, if it is heard, can find together.
+    /// Localizes what the bank does not know, in maps of `size` (height, width). For a bank that was made without a text.
     ///
     /// # Errors
     /// [`Error::Incompatible`] for features of other widths than the bank's.
@@ -131,7 +132,8 @@ impl MemoryBank {
         self.localize_with_text(image, None, size)
     }
 
-    /// [`localize`](Self::localize) for a bank that also listens to the text, with the image's map against the text pair.
+    /// [`localize`](Self::localize) for a bank that also listens to the text, with the image's map against the text pair. The score is
+    /// divided by one plus the text's weight, so that it stays in `[0, 1]` where no cosine is negative; so it compares images, not products.
     ///
     /// # Errors
     /// As [`localize`](Self::localize).
@@ -151,7 +153,7 @@ impl MemoryBank {
         };
         let map = self.calibration.as_ref().map(|calibration| calibration.apply(shape.clone(), score.clone()));
         let raw = peaking(shape, plain);
-        let most = 1.0 + if text.is_some() { self.text_weight() } else { 0.0 };
+        let most = 1.0 + if text.is_some() { self.weight_of_text() } else { 0.0 };
         Ok(Localization { map: map.unwrap_or_else(|| raw.clone()), raw, threshold: CALIBRATED, score: score / most })
     }
 
@@ -172,6 +174,11 @@ impl MemoryBank {
         grid.map(|cells| cells.div_ceil(self.options.coarseness))
     }
 
+    /// How many squares of an image are compared.
+    fn squares(&self, grid: [usize; 2]) -> usize {
+        self.coarse(grid).iter().product()
+    }
+
     /// Similarities of compared squares, as similarities of patches `[batch * patches]`.
     fn on_patches(&self, similarity: Tensor<1>, grid: [usize; 2]) -> Tensor<1> {
         let [rows, columns] = self.coarse(grid);
@@ -185,14 +192,14 @@ impl MemoryBank {
     }
 
     /// How much the text map counts.
-    fn text_weight(&self) -> f32 {
-        self.options.text_weight + self.text_trust
+    fn weight_of_text(&self) -> f32 {
+        self.options.text_weight + self.trust
     }
 
     /// Similarities of compared squares less the weighted text.
     fn less_text(&self, similarity: Tensor<1>, text: Option<&Tensor<1>>) -> Tensor<1> {
         match text {
-            Some(text) => similarity - text.clone() * self.text_weight(),
+            Some(text) => similarity - text.clone() * self.weight_of_text(),
             None => similarity,
         }
     }

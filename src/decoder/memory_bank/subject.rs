@@ -8,7 +8,8 @@ use crate::{
     error::{Error, Result},
 };
 
-/// Mean of the text map's highest values in normal images, at which trust in it has fallen to 1/e.
+/// Mean of the text map's highest values in normal images, at which trust in it has fallen to 1/e: what the embedded decoder says of
+/// drawn parts is mostly below, of real ones with uneven surfaces far above.
 const DOUBT: f32 = 0.025;
 
 /// A normal image that is compared, and the text's value in each of its squares, if that is listened to.
@@ -25,18 +26,27 @@ pub(super) fn subjects<'a>(bank: &MemoryBank, images: &'a [ImageFeatures], text_
 }
 
 /// How much more the text map counts: a text that finds nothing in normal images is right there, and may be believed elsewhere.
-pub(super) fn text_trust(bank: &MemoryBank, normals: &[Vec<Subject<'_>>]) -> Result<f32> {
+pub(super) fn trust(bank: &MemoryBank, normals: &[Vec<Subject<'_>>]) -> Result<f32> {
     let peaks = normals.iter().flatten().map(|subject| subject.text_peaks(bank)).collect::<Result<Vec<_>>>()?.concat();
     let mean = peaks.iter().sum::<f32>() / peaks.len().max(1) as f32;
     Ok(if peaks.is_empty() { 0.0 } else { bank.options.text_trust * (-mean / DOUBT).exp() })
 }
 
 impl Subject<'_> {
+    /// The first image of its batch; the features stay those of all.
+    pub(super) fn first(&self, bank: &MemoryBank) -> Self {
+        let squares = bank.squares(self.features.grid);
+        Self { features: self.features, text: self.text.clone().map(|text| text.narrow(0, 0, squares)) }
+    }
+
     /// The text's highest value in each image of its batch.
     fn text_peaks(&self, bank: &MemoryBank) -> Result<Vec<f32>> {
-        let squares = bank.coarse(self.features.grid).iter().product::<usize>().max(1);
         let values = self.text.clone().map_or(Ok(Vec::new()), host)?;
-        Ok(values.chunks(squares).map(|image| image.iter().copied().fold(0.0, f32::max)).collect())
+        let wrong = || values.iter().enumerate().filter(|(_, value)| !value.is_finite());
+        if let Some((first, _)) = wrong().next() {
+            return Err(Error::NotFinite { component: "the text map", count: wrong().count(), first });
+        }
+        Ok(values.chunks(bank.squares(self.features.grid).max(1)).map(|image| image.iter().copied().fold(0.0, f32::max)).collect())
     }
 }
 

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod text;
+
 /// Cosines of vectors of some ten numbers.
 const ROUNDING: f32 = 2e-6;
 
@@ -87,66 +89,6 @@ fn smoothing_keeps_the_peak_and_the_score() {
 
 fn peak(map: &[f32]) -> f32 {
     map.iter().copied().fold(f32::NEG_INFINITY, f32::max)
-}
-
-#[test]
-fn a_bank_with_text_adds_its_share_before_calibration() {
-    let normals = vec![vec![image(4, 4, 1)], vec![image(4, 4, 1)]];
-    let query = image(4, 4, 1);
-    let suspicion = Tensor::<4>::full([1, 1, 4, 4], 0.5, &Device::default());
-    let text_map = |_: &ImageFeatures| Ok(suspicion.clone());
-    // Above the median, the same share everywhere is no share at all.
-    let score = ScoreRule::AboveMedian(1.0);
-    let options = MemoryBankOptions { text_weight: 0.2, score, ..only(CalibrationOptions::default()) };
-    let fused = MemoryBank::with_text(&normals, &[], &text_map, options.clone()).unwrap();
-    let found = fused.localize_with_text(&query, Some(suspicion.clone()), [4, 4]).unwrap();
-    let plain = MemoryBank::new(&normals, &[], options).unwrap().localize(&query, [4, 4]).unwrap();
-    let [score, bank_s_score] = [values(found.score)[0], values(plain.score)[0]];
-    assert!((score - bank_s_score / 1.2).abs() < ROUNDING, "a share of the most that bank and text can find together");
-    for (found, plain) in values(found.raw).into_iter().zip(values(plain.raw)) {
-        assert!((found - plain - 0.1).abs() < ROUNDING);
-    }
-    for (found, plain) in values(found.map).into_iter().zip(values(plain.map)) {
-        assert!((found - plain).abs() < 1e-4);
-    }
-}
-
-#[test]
-fn a_text_that_finds_nothing_in_normal_images_counts_more() {
-    let normals = vec![vec![image(4, 4, 2)], vec![image(4, 4, 1)]];
-    let options = MemoryBankOptions { text_weight: 0.2, text_trust: 0.6, ..MemoryBankOptions::original() };
-    let added = |peaks: [f32; 3]| {
-        // One square of each image is not dark.
-        let map = |image: usize| (0..16).map(move |square| if square == image { peaks[image] } else { 0.0 });
-        let text_map = |features: &ImageFeatures| {
-            let batch = features.patch_tokens[0].dims()[0];
-            let images = if batch == 2 { vec![0, 1] } else { vec![2] };
-            Ok(Tensor::<4>::from_data(TensorData::new(images.into_iter().flat_map(map).collect(), [batch, 1, 4, 4]), &Device::default()))
-        };
-        let bank = MemoryBank::with_text(&normals, &[], &text_map, options.clone()).unwrap();
-        let (query, lit) = (image(4, 4, 1), Tensor::<4>::ones([1, 1, 4, 4], &Device::default()));
-        let with = bank.localize_with_text(&query, Some(lit), [4, 4]).unwrap();
-        values(with.raw)[0] - values(bank.localize(&query, [4, 4]).unwrap().raw)[0]
-    };
-    assert!((added([0.0; 3]) - 0.8).abs() < ROUNDING);
-    assert!((added([0.01, 0.02, 0.045]) - 0.2 - 0.6 * (-1.0f32).exp()).abs() < ROUNDING);
-    assert!((added([0.9, 0.0, 0.0]) - 0.2).abs() < 1e-4);
-}
-
-#[test]
-fn where_the_text_is_trusted_an_anomaly_is_what_it_says_something_of() {
-    // Left out, an image is at 90 degrees to the other, so the border is 1 for the bank alone.
-    let normals = vec![vec![pointing(0)], vec![pointing(1)]];
-    let dark = Tensor::<4>::zeros([1, 1, 3, 3], &Device::default());
-    let text_map = |_: &ImageFeatures| Ok(dark.clone());
-    let peak_at = |text: f32| {
-        let options = MemoryBankOptions { text_trust: 0.5, ..only(CalibrationOptions::default()) };
-        let bank = MemoryBank::with_text(&normals, &[], &text_map, options).unwrap();
-        values(bank.localize_with_text(&pointing(2), Some(dark.clone() + text), [3, 3]).unwrap().map)[0]
-    };
-    assert!((peak_at(0.08) - 0.5).abs() < 1e-4, "{}", peak_at(0.08));
-    assert!((peak_at(0.5) - calibrated(1.25 / 1.04)).abs() < 1e-4);
-    assert!((peak_at(0.0) - calibrated(1.0 / 1.04)).abs() < 1e-4);
 }
 
 #[test]
