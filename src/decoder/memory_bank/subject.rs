@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Mean of the text map's highest values in normal images, at which trust in it has fallen to 1/e: what the embedded decoder says of
-/// drawn parts is mostly below, of real ones with uneven surfaces far above.
+/// drawn parts is mostly below, of photographed magnetic tiles far above.
 const DOUBT: f32 = 0.025;
 
 /// A normal image that is compared, and the text's value in each of its squares, if that is listened to.
