@@ -29,7 +29,8 @@ const LEAST_TEXT: f32 = 0.08;
 const LEAST_SCORE: f32 = 0.02;
 
 /// Settings of the calibrated map, `sigmoid(sharpness * (z - 1))`. `z` is 0 at the normal images' `low` quantile of raw values, and
-/// grows evenly up to the map's peak, where it is the image's score (before the text's weight divides it) as a multiple of the border: a peak above 0.5 is a score above it.
+/// grows evenly up to the map's peak, where it is the image's score, not divided for the text's weight, as a multiple of
+/// the border: a peak above 0.5 is a score above it.
 /// Below `low`, `z` has one slope for all images; what is not at the peak moves against its height a little
 /// ([`contrast`](Self::contrast)). Within an image it grows with the raw map, so ranks are kept.
 #[derive(Clone, Debug, PartialEq)]

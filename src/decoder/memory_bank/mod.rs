@@ -133,7 +133,8 @@ impl MemoryBank {
     }
 
     /// [`localize`](Self::localize) for a bank that also listens to the text, with the image's map against the text pair. The score is
-    /// divided by one plus the text's weight, so that it stays in `[0, 1]` where no cosine is negative; so it compares images, not products.
+    /// divided by one plus the text's weight, so that it stays in `[0, 1]` where no cosine is negative; it ranks images of
+    /// one bank.
     ///
     /// # Errors
     /// As [`localize`](Self::localize).
