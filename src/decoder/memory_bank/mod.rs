@@ -97,7 +97,7 @@ impl MemoryBank {
         let widths: Vec<usize> = first.patch_tokens.iter().map(|tokens| tokens.dims()[2]).collect();
         for view in normals.iter().flatten().chain(probes) {
             check_features(view, &widths)?;
-            check_finite(view)?;
+            check_finite_tokens(view)?;
         }
         let shares = options.shares(widths.len())?;
         let mut bank = Self { taps: vec![], ends: vec![], forgiven: vec![], shares, trust: 0.0, calibration: None, options };
@@ -298,16 +298,21 @@ fn score(plain: &Tensor<4>, similarity: &Tensor<1>, rule: ScoreRule) -> Tensor<1
     }
 }
 
-fn check_finite(image: &ImageFeatures) -> Result<()> {
+fn check_finite_tokens(image: &ImageFeatures) -> Result<()> {
     for tokens in &image.patch_tokens {
         let data = tokens.clone().into_data().convert::<f32>();
         let values = data.as_slice::<f32>().map_err(|error| Error::component("the image encoder", format!("{error:?}")))?;
-        let wrong = || values.iter().enumerate().filter(|(_, value)| !value.is_finite());
-        if let Some((first, _)) = wrong().next() {
-            return Err(Error::NotFinite { component: "the image encoder", count: wrong().count(), first });
-        }
+        check_finite("the image encoder", values)?;
     }
     Ok(())
+}
+
+fn check_finite(component: &'static str, values: &[f32]) -> Result<()> {
+    let wrong = || values.iter().enumerate().filter(|(_, value)| !value.is_finite());
+    match wrong().next() {
+        Some((first, _)) => Err(Error::NotFinite { component, count: wrong().count(), first }),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]

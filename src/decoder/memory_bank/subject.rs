@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use super::{MemoryBank, TextMap};
+use super::{MemoryBank, TextMap, check_finite};
 use crate::{
     encoder::ImageFeatures,
     error::{Error, Result},
@@ -42,10 +42,7 @@ impl Subject<'_> {
     /// The text's highest value in each image of its batch.
     fn text_peaks(&self, bank: &MemoryBank) -> Result<Vec<f32>> {
         let values = self.text.clone().map_or(Ok(Vec::new()), host)?;
-        let wrong = || values.iter().enumerate().filter(|(_, value)| !value.is_finite());
-        if let Some((first, _)) = wrong().next() {
-            return Err(Error::NotFinite { component: "the text map", count: wrong().count(), first });
-        }
+        check_finite("the text map", &values)?;
         Ok(values.chunks(bank.squares(self.features.grid).max(1)).map(|image| image.iter().copied().fold(0.0, f32::max)).collect())
     }
 }
