@@ -5,15 +5,17 @@
 //! Deviations from the paper:
 //! - besides patches there are drawn defects ([`Defect`]): real cracks, scratches, holes and stains are thin or of low contrast, and a
 //!   model that has seen pasted patches only misses them. [`SimulateOptions::defects`] with `Patch` alone gives the paper's data.
-//! - patches don't overlap, each has a centre of its own, and one that can't be seen is tried again or left out, so the labels are true.
+//! - patches don't overlap, each has a centre of its own, and one that can't be seen is tried again or left out, so the labels are true:
+//!   among them are pieces of a random texture, such as gravel, in the same texture, which change every pixel and show nothing new.
 
 mod drawn;
+mod novelty;
 mod outline;
 mod patch;
 mod poisson;
 mod visible;
 
-use std::ops::RangeInclusive;
+use std::{cell::OnceCell, ops::RangeInclusive};
 
 use image::{GenericImage, GrayImage, RgbImage};
 use rand::RngExt;
@@ -22,6 +24,8 @@ use rand_chacha::ChaCha8Rng;
 use crate::error::{Error, Result};
 
 pub use poisson::{Cloning, seamless_clone};
+
+use novelty::Windows;
 
 /// Attempts to place one anomaly before it is left out.
 const ATTEMPTS: usize = 24;
@@ -148,9 +152,15 @@ struct Edit {
 struct Canvas<'a> {
     image: &'a RgbImage,
     taken: Vec<Area>,
+    windows: OnceCell<Windows>,
 }
 
 impl Canvas<'_> {
+    /// What the normal image shows.
+    fn windows(&self) -> &Windows {
+        self.windows.get_or_init(|| Windows::of(self.image))
+    }
+
     /// Whether an area lies apart from those taken.
     fn is_free(&self, area: Area) -> bool {
         let gap = (self.image.width().min(self.image.height()) / 24).max(4);
@@ -177,7 +187,7 @@ pub fn simulate(rng: &mut ChaCha8Rng, image: &RgbImage, source: &RgbImage, optio
         }
     }
     let mut result = Simulated { image: image.clone(), mask: GrayImage::new(image.width(), image.height()), patches: Vec::new() };
-    let mut canvas = Canvas { image, taken: Vec::new() };
+    let mut canvas = Canvas { image, taken: Vec::new(), windows: OnceCell::new() };
     for _ in 0..rng.random_range(options.count.clone()) {
         place(rng, &mut canvas, source, options, &mut result)?;
     }
@@ -203,7 +213,7 @@ fn place(
             drawn => drawn::draw(rng, canvas, drawn),
         };
         let Some(edit) = edit else { continue };
-        let Some((bbox, changed)) = visible::change(canvas.image, &edit, defect, options.threshold) else { continue };
+        let Some((bbox, changed)) = visible::change(canvas, &edit, defect, options.threshold) else { continue };
         let Area { x, y, .. } = edit.area;
         result.image.copy_from(&edit.pixels, x, y).map_err(|source| Error::component("simulation", source))?;
         result.mask.copy_from(&changed, x, y).map_err(|source| Error::component("simulation", source))?;

@@ -2,7 +2,7 @@
 
 use image::{GrayImage, Luma, RgbImage, imageops};
 
-use super::{Defect, Edit};
+use super::{Canvas, Defect, Edit};
 
 /// Share of the meant pixels that have to change for an anomaly to count.
 const SHARE: f32 = 0.35;
@@ -14,9 +14,9 @@ const REACH: usize = 2;
 const SEEN: f32 = 7.0;
 
 /// Box `[x, y, width, height]` of the changed pixels in the image, and their mask over the edit's area; nothing where the anomaly can't be seen.
-pub(super) fn change(image: &RgbImage, edit: &Edit, defect: Defect, threshold: u8) -> Option<([u32; 4], GrayImage)> {
+pub(super) fn change(canvas: &Canvas<'_>, edit: &Edit, defect: Defect, threshold: u8) -> Option<([u32; 4], GrayImage)> {
     let area = edit.area;
-    let before = imageops::crop_imm(image, area.x, area.y, area.width, area.height).to_image();
+    let before = imageops::crop_imm(canvas.image, area.x, area.y, area.width, area.height).to_image();
     let difference = differences(&before, &edit.pixels);
     let mut changed = GrayImage::from_fn(area.width, area.height, |x, y| {
         let meant = defect == Defect::Patch || edit.footprint.get_pixel(x, y).0[0] > 0;
@@ -29,6 +29,9 @@ pub(super) fn change(image: &RgbImage, edit: &Edit, defect: Defect, threshold: u
     let seen = if defect == Defect::Patch { perceptible(&before, edit) } else { changed.iter().filter(|value| **value > 0).count() };
     let enough = seen >= FEWEST && seen as f32 >= SHARE * meant as f32;
     let [left, top, width, height] = bounds(&changed).filter(|_| enough)?;
+    if defect == Defect::Patch && !canvas.windows().lack(canvas.image, edit) {
+        return None;
+    }
     Some(([area.x + left, area.y + top, width, height], changed))
 }
 
