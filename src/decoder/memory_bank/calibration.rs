@@ -89,15 +89,15 @@ pub(super) struct Calibration {
 }
 
 impl Calibration {
-    /// From normal images, of which there is at least one, and the border that their scores give.
-    fn of(images: &[Sample], border: impl FnOnce(f32) -> f32, options: &CalibrationOptions) -> Self {
+    /// From normal images, of which there is at least one, the border that their scores give, and how much it is `raised`.
+    fn of(images: &[Sample], border: impl FnOnce(f32) -> f32, raised: f32, options: &CalibrationOptions) -> Self {
         let count = images.len().max(1) as f32;
         let mean = images.iter().map(|image| image.score).sum::<f32>() / count;
-        let score = border(mean).max(LEAST_SCORE);
+        let ordinary = border(mean).max(LEAST_SCORE);
         let peaks = images.iter().map(|image| image.shape.iter().copied().fold(0.0, f32::max)).sum::<f32>() / count;
         let low = quantile(images.iter().flat_map(|image| image.shape.iter().copied()).collect(), options.low);
-        let high = (peaks * score / mean.max(LEAST_SCORE)).max(low + LEAST_SCORE);
-        Self { low, high, score, contrast: options.contrast, sharpness: options.sharpness }
+        let high = (peaks * ordinary / mean.max(LEAST_SCORE) + raised).max(low + LEAST_SCORE);
+        Self { low, high, score: ordinary + raised, contrast: options.contrast, sharpness: options.sharpness }
     }
 
     /// The calibrated maps of raw ones, `[batch, 1, height, width]`, whose scores are `[batch]`.
@@ -164,8 +164,7 @@ pub(super) fn calibrate(
         _ if normals.len() == 1 && !probes.is_empty() => mean * options.spread_of_parts,
         _ => mean,
     };
-    let border = |mean: f32| border(mean) + bank.trust * LEAST_TEXT;
-    Ok(Calibration::of(&samples?.concat(), border, options))
+    Ok(Calibration::of(&samples?.concat(), border, bank.trust * LEAST_TEXT, options))
 }
 
 impl Subject<'_> {
@@ -207,4 +206,19 @@ fn within_itself(bank: &MemoryBank, image: &ImageFeatures) -> Tensor<1> {
         tokens.clone().matmul(tokens.transpose()).mask_fill(mask.clone(), -1.0).max_dim(1)
     });
     mean(taps.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_raised_border_is_as_much_higher_on_the_map_as_for_the_score() {
+        let samples = [Sample { score: 0.2, shape: vec![0.1, 0.1, 0.1, 0.4] }];
+        let at = |raised| Calibration::of(&samples, |mean| 1.5 * mean, raised, &CalibrationOptions::default());
+        let (plain, raised) = (at(0.0), at(0.08));
+        assert!((plain.score - 0.3).abs() < 1e-6 && (plain.high - 0.6).abs() < 1e-6);
+        assert!((raised.score - plain.score - 0.08).abs() < 1e-6 && (raised.high - plain.high - 0.08).abs() < 1e-6);
+        assert_eq!(raised.low, plain.low);
+    }
 }
