@@ -19,6 +19,7 @@ use rand::{RngExt, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
+    disturb,
     maps::{Maps, View},
     pool::{self, Pool},
     symmetry::Symmetry,
@@ -67,7 +68,8 @@ pub fn layers(pool: &Pool, number: usize, device: &Device, seed: u64) -> Batch {
 /// The batch of a number for the decoder's context.
 pub fn context(pool: &Pool, number: usize, device: &Device, seed: u64) -> Batch {
     let mut rng = pool::rng(seed, PIXELS, number as u64);
-    pixels(pool, &any_of(pool, &mut rng), Layer::Context, &mut rng, device)
+    let batch = pixels(pool, &any_of(pool, &mut rng), Layer::Context, &mut rng, device);
+    Batch { features: disturb::disturbed(batch.features, &mut rng), ..batch }
 }
 
 /// Indices of a batch's images.
@@ -106,7 +108,7 @@ pub fn answers(maps: &Maps, number: usize, tokenizer: &Tokenizer, device: &Devic
     let noise = (0..embedding.shape().num_elements()).map(|_| rng.random_range(-EMBEDDING_NOISE..EMBEDDING_NOISE)).collect::<Vec<f32>>();
     let noise = Tensor::from_data(TensorData::new(noise, embedding.shape()), device) * embedding.clone().var(1).sqrt();
     Ok(Batch {
-        features: ImageFeatures { patch_tokens: Vec::new(), grid: [0; 2], embedding: embedding + noise },
+        features: ImageFeatures { patch_tokens: Vec::new(), grid: [0; 2], fine: vec![], embedding: embedding + noise },
         pixels: None,
         map: Some(maps.tensor(seen, device)),
         answers: Some(Answers { places: Tensor::from_data(TensorData::new(holds, [TALKS, Place::ALL.len()]), device), dialogues }),

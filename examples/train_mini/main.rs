@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, unreachable_pub)]
 
 mod batches;
+mod disturb;
 mod draw;
 mod evaluate;
 mod images;
@@ -62,10 +63,10 @@ struct Arguments {
     #[arg(long, default_value = "target/train_mini")]
     out: PathBuf,
     /// Optimizer steps of the decoder's layers and its text tower.
-    #[arg(long, default_value_t = 4800)]
+    #[arg(long, default_value_t = 4000)]
     decoder_steps: usize,
     /// Optimizer steps of the decoder's context.
-    #[arg(long, default_value_t = 1800)]
+    #[arg(long, default_value_t = 3000)]
     context_steps: usize,
     /// Take the decoder and its text tower from this file, and train the prompt learner and the language model alone.
     #[arg(long, value_name = "STAGES")]
@@ -112,7 +113,7 @@ impl Plan {
         let lines = [lines::drawn(0..STYLES), lines::photographed(0..STYLES)?].concat();
         let other_lines = lines::drawn(STYLES..STYLES + 2);
         let Arguments { decoder_steps, context_steps, steps, .. } = *arguments;
-        Ok(Self { lines, other_lines, images: 20, maps: 24, held_back: 2, decoder_steps, context_steps, steps })
+        Ok(Self { lines, other_lines, images: 40, maps: 24, held_back: 2, decoder_steps, context_steps, steps })
     }
 }
 

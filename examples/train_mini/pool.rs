@@ -32,6 +32,8 @@ pub struct Item {
     pub object: &'static str,
     /// `[patches, width]` of each tap, row-major.
     tokens: Vec<Vec<f16>>,
+    /// `[rows, columns, width]` of each fine map, with a position for each patch that is encoded.
+    fine: Vec<Vec<f16>>,
     mask: Vec<f32>,
 }
 
@@ -42,6 +44,7 @@ pub struct Pool {
     pub items: Vec<Item>,
     grid: [usize; 2],
     widths: Vec<usize>,
+    fine_widths: Vec<usize>,
 }
 
 impl Pool {
@@ -61,20 +64,25 @@ impl Pool {
         };
         let items = lines.par_iter().enumerate().map(fill).collect::<anomalygpt::Result<Vec<_>>>()?.into_iter().flatten().collect();
         bar.finish_and_clear();
-        Ok(Self { items, grid: [side; 2], widths: encoder.tap_widths().to_vec() })
+        Ok(Self { items, grid: [side; 2], widths: encoder.tap_widths().to_vec(), fine_widths: encoder.fine_widths().to_vec() })
     }
 
     /// The features of the images at `indices`, each moved, as one batch; there is no embedding in them.
     pub fn features(&self, indices: &[usize], symmetries: &[Symmetry], device: &Device) -> ImageFeatures {
-        let patches = self.grid[0] * self.grid[1];
-        let tap = |(tap, &width): (usize, &usize)| {
-            let moved = |(&index, symmetry): (&usize, &Symmetry)| symmetry.moved(&self.items[index].tokens[tap], width);
+        let gathered = |width: usize, map: &dyn Fn(&Item) -> &[f16]| {
+            let moved = |(&index, symmetry): (&usize, &Symmetry)| symmetry.moved(map(&self.items[index]), width);
             let values: Vec<f32> = indices.iter().zip(symmetries).flat_map(moved).map(f16::to_f32).collect();
-            Tensor::from_data(TensorData::new(values, [indices.len(), patches, width]), device)
+            Tensor::<1>::from_data(values.as_slice(), device)
         };
+        let tokens = |(tap, &width): (usize, &usize)| {
+            gathered(width, &|item| &item.tokens[tap]).reshape([indices.len() as isize, -1, width as isize])
+        };
+        let [rows, columns] = self.grid.map(|cells| cells * COARSENESS);
+        let fine = |(map, &width): (usize, &usize)| gathered(width, &|item| &item.fine[map]).reshape([indices.len(), rows, columns, width]);
         ImageFeatures {
-            patch_tokens: self.widths.iter().enumerate().map(tap).collect(),
+            patch_tokens: self.widths.iter().enumerate().map(tokens).collect(),
             grid: self.grid,
+            fine: self.fine_widths.iter().enumerate().map(fine).collect(),
             embedding: Tensor::zeros([indices.len(), 1], device),
         }
     }
@@ -95,13 +103,19 @@ fn item(object: &'static str, drawn: Drawn, encoder: &EfficientNetEncoder, devic
     let coarse = |tokens: Tensor<3>| {
         let width = tokens.dims()[2];
         let squares: Tensor<6> = tokens.reshape([1, rows, COARSENESS, columns, COARSENESS, width]);
-        Ok(host(squares.mean_dims(&[2, 4]))?.into_iter().map(f16::from_f32).collect())
+        kept(squares.mean_dims(&[2, 4]))
     };
     Ok(Item {
         object,
         tokens: features.patch_tokens.into_iter().map(coarse).collect::<anomalygpt::Result<_>>()?,
+        fine: features.fine.into_iter().map(kept).collect::<anomalygpt::Result<_>>()?,
         mask: drawn.mask.map_or_else(|| vec![0.0; side * side], |mask| shrink(&mask, side as u32)),
     })
+}
+
+/// A tensor's values, rounded.
+fn kept<const D: usize>(tensor: Tensor<D>) -> anomalygpt::Result<Vec<f16>> {
+    Ok(host(tensor)?.into_iter().map(f16::from_f32).collect())
 }
 
 /// A tensor's values.

@@ -1,9 +1,10 @@
 //! Patches against sentences, and among their neighbours: the embedded model's image decoder.
 //!
-//! Deviation from the paper (Eq. 1): besides its layers, one a tap, there is one that sees all taps at once and, by residual 3x3
-//! convolutions, the patches around each. What is odd among its surroundings can be told without knowing the product, so this layer
-//! hears no text, and a name that is wrong or unknown does less harm. The map is the mean of its map and of the paper's. As it is
-//! far surer of itself than it is right, its logits are divided by a temperature (Guo et al. 2017), which training does not see.
+//! Deviation from the paper (Eq. 1): besides its layers, one a tap, there is one that sees all taps and finer maps at once and, by
+//! residual 3x3 convolutions, the patches around each. What is odd among its surroundings can be told without knowing the product,
+//! so this layer hears no text, and a name that is wrong or unknown does less harm. The map is the mean of its map and of the
+//! paper's. As it is far surer of itself than it is right, its logits are divided by a temperature (Guo et al. 2017), which training
+//! does not see.
 
 use burn::{
     config::Config,
@@ -19,15 +20,20 @@ use burn::{
 };
 
 use super::{
-    Decoder, Localization, PatchTextDecoder, PatchTextDecoderConfig, Reference, TextPair, check_features, matching,
+    Decoder, Localization, PatchTextDecoder, PatchTextDecoderConfig, Reference, TextPair, check_features, check_fit, matching,
     upsample::{align_corners, average_squares},
 };
 use crate::{convolution::convolved, encoder::ImageFeatures, error::Result};
 
 /// Side of the kernels.
 const KERNEL: usize = 3;
+/// Positions of a fine map that a square has, each way.
+const FINE: usize = 2;
 /// What the context's logits are divided by.
 const TEMPERATURE: f32 = 2.0;
+/// Where logits begin to grow as a logarithm does. The dice loss pushes ordinary squares ever further down, to -300, from where an
+/// interpolated map rises late, and where gradients are denormal numbers, which some processors multiply a hundred times slower.
+const KNEE: f32 = 4.0;
 /// What untrained logits are about: few pixels are anomalous, and a net that starts undecided first learns to call all of them normal,
 /// and stays there (Lin et al. 2017, section 4.1).
 const PRIOR: f32 = -4.0;
@@ -45,6 +51,9 @@ pub struct ContextDecoderConfig {
     /// Channels of the joined taps.
     #[config(default = 64)]
     pub width: usize,
+    /// Widths of the encoder's [`fine`](ImageFeatures::fine) maps, which have two positions a square each way.
+    #[config(default = "Vec::new()")]
+    pub fine_widths: Vec<usize>,
     /// Convolutions, each of which lets a square see one further.
     #[config(default = 2)]
     pub steps: usize,
@@ -56,6 +65,7 @@ impl ContextDecoderConfig {
         let tap_widths = &self.layers.tap_widths;
         let norm = |&width: &usize| LayerNormConfig::new(width).init(device);
         let joined = |(tap, &width): (usize, &usize)| LinearConfig::new(width, self.width).with_bias(tap == 0).init(device);
+        let gathered = |&width: &usize| LinearConfig::new(FINE * FINE * width, self.width).with_bias(false).init(device);
         let padding = PaddingConfig2d::Explicit(KERNEL / 2, KERNEL / 2, KERNEL / 2, KERNEL / 2);
         let step = |_| Conv2dConfig::new([self.width; 2], [KERNEL; 2]).with_padding(padding.clone()).init(device);
         ContextDecoder {
@@ -63,6 +73,8 @@ impl ContextDecoderConfig {
             context: Context {
                 norms: tap_widths.iter().map(norm).collect(),
                 taps: tap_widths.iter().enumerate().map(joined).collect(),
+                fine_norms: self.fine_widths.iter().map(norm).collect(),
+                fine: self.fine_widths.iter().map(gathered).collect(),
                 steps: (0..self.steps).map(step).collect(),
                 last: prior(LinearConfig::new(self.width, 1), device),
                 coarseness: self.coarseness.max(1),
@@ -87,11 +99,13 @@ pub struct ContextDecoder {
     context: Context,
 }
 
-/// The layer that sees all taps and the squares around each.
+/// The layer that sees all taps, finer maps, and the squares around each.
 #[derive(Module, Debug)]
 struct Context {
     norms: Vec<LayerNorm>,
     taps: Vec<Linear>,
+    fine_norms: Vec<LayerNorm>,
+    fine: Vec<Linear>,
     steps: Vec<Conv2d>,
     last: Linear,
     coarseness: usize,
@@ -120,7 +134,8 @@ impl ContextDecoder {
 
     /// Upsampled as the layers' are, `[batch, 1, height, width]`.
     fn context_logits(&self, image: &ImageFeatures) -> Result<Tensor<4>> {
-        check_features(image, &self.layers.tap_widths())?;
+        let batch = check_features(image, &self.layers.tap_widths())?;
+        self.context.check_fine(image, batch)?;
         Ok(align_corners(self.context.logits(image), self.layers.map_size(image)))
     }
 
@@ -131,26 +146,60 @@ impl ContextDecoder {
 }
 
 impl Context {
+    fn squares(&self, image: &ImageFeatures) -> [usize; 2] {
+        image.grid.map(|cells| cells.div_ceil(self.coarseness))
+    }
+
+    fn check_fine(&self, image: &ImageFeatures, batch: usize) -> Result<()> {
+        let fits = |expected, found| check_fit("the image encoder's fine maps", expected, found);
+        let [rows, columns] = self.squares(image);
+        fits(self.fine.len(), image.fine.len())?;
+        for (map, linear) in image.fine.iter().zip(&self.fine) {
+            let [images, down, across, width] = map.dims();
+            fits(batch, images)?;
+            fits(FINE * rows, down)?;
+            fits(FINE * columns, across)?;
+            fits(linear.weight.dims()[0], FINE * FINE * width)?;
+        }
+        Ok(())
+    }
+
     /// How anomalous squares are, `[batch, 1, rows, columns]`.
     fn logits(&self, image: &ImageFeatures) -> Tensor<4> {
-        let [rows, columns] = image.grid.map(|cells| cells.div_ceil(self.coarseness));
+        let [rows, columns] = self.squares(image);
         let joined = self.joined(image);
         let [batch, _, width] = joined.dims();
         let squares = joined.swap_dims(1, 2).reshape([batch, width, rows, columns]);
         let step = |squares: Tensor<4>, step| squares.clone() + convolved(step, relu(squares), KERNEL / 2);
         let squares = relu(self.steps.iter().fold(squares, step));
         let logits = self.last.forward(squares.flatten::<3>(2, 3).swap_dims(1, 2));
-        logits.reshape([batch, 1, rows, columns])
+        compressed(logits.reshape([batch, 1, rows, columns]))
     }
 
-    /// All taps of squares, `[batch, squares, width]`.
+    /// All taps and fine maps of squares, `[batch, squares, width]`.
     fn joined(&self, image: &ImageFeatures) -> Tensor<3> {
         let tap = |((tokens, norm), linear): ((&Tensor<3>, &LayerNorm), &Linear)| {
             linear.forward(norm.forward(average_squares(tokens.clone(), image.grid, self.coarseness, 1)))
         };
+        let fine = |((map, norm), linear): ((&Tensor<4>, &LayerNorm), &Linear)| linear.forward(gathered(norm.forward(map.clone())));
         let taps = image.patch_tokens.iter().zip(&self.norms).zip(&self.taps).map(tap);
-        taps.reduce(|sum, tap| sum + tap).unwrap_or_else(|| Tensor::zeros([0, 0, 0], &self.last.weight.device()))
+        taps.chain(image.fine.iter().zip(&self.fine_norms).zip(&self.fine).map(fine))
+            .reduce(|sum, tap| sum + tap)
+            .unwrap_or_else(|| Tensor::zeros([0, 0, 0], &self.last.weight.device()))
     }
+}
+
+/// About the same near 0, and a logarithm far from it.
+fn compressed(logits: Tensor<4>) -> Tensor<4> {
+    (logits.clone().abs() / KNEE).log1p() * logits.sign() * KNEE
+}
+
+/// The positions of each square side by side, `[batch, squares, FINE * FINE * width]`, of `[batch, rows, columns, width]`.
+fn gathered(map: Tensor<4>) -> Tensor<3> {
+    let [batch, rows, columns, width] = map.dims();
+    let [down, across] = [rows / FINE, columns / FINE];
+    let squares = map.reshape([batch, down, FINE, across, FINE * width]).swap_dims(2, 3);
+    squares.reshape([batch, down * across, FINE * FINE * width])
 }
 
 impl Decoder for ContextDecoder {
@@ -163,7 +212,7 @@ impl Decoder for ContextDecoder {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use burn::tensor::Distribution;
+    use burn::tensor::{Distribution, TensorData};
 
     use super::*;
     use crate::error::Error;
@@ -173,12 +222,18 @@ mod tests {
 
     fn decoder(device: &Device) -> ContextDecoder {
         let layers = PatchTextDecoderConfig::new(vec![8, 6], 16, 4);
-        ContextDecoderConfig::new(layers).with_width(12).init(device)
+        ContextDecoderConfig::new(layers).with_fine_widths(vec![3]).with_width(12).init(device)
     }
 
     fn features(grid: [usize; 2], device: &Device) -> ImageFeatures {
         let tokens = |width| Tensor::<3>::random([2, grid[0] * grid[1], width], Distribution::Normal(0.0, 1.0), device);
-        ImageFeatures { patch_tokens: vec![tokens(8), tokens(6)], grid, embedding: Tensor::zeros([2, 5], device) }
+        let fine = vec![fine(grid, device)];
+        ImageFeatures { patch_tokens: vec![tokens(8), tokens(6)], grid, fine, embedding: Tensor::zeros([2, 5], device) }
+    }
+
+    /// A fine map for so many squares.
+    fn fine([rows, columns]: [usize; 2], device: &Device) -> Tensor<4> {
+        Tensor::random([2, FINE * rows, FINE * columns, 3], Distribution::Normal(0.0, 1.0), device)
     }
 
     fn text(device: &Device) -> TextPair {
@@ -188,13 +243,6 @@ mod tests {
 
     fn values(map: Tensor<4>) -> Vec<f32> {
         map.into_data().try_to_vec().unwrap()
-    }
-
-    /// The same image with the token of one cell of its first image changed.
-    fn changed_at(image: &ImageFeatures, cell: usize) -> ImageFeatures {
-        let mut changed = image.clone();
-        changed.patch_tokens[0] = changed.patch_tokens[0].clone().slice_fill([0..1, cell..cell + 1, 0..4], 5.0);
-        changed
     }
 
     #[test]
@@ -216,29 +264,34 @@ mod tests {
     fn each_step_sees_one_square_further() {
         let device = Device::default();
         let (decoder, image) = (decoder(&device), features([9, 9], &device));
-        let joined = |image: &ImageFeatures| decoder.context.logits(image).narrow(0, 0, 1);
-        let moved = (joined(&image) - joined(&changed_at(&image, 40))).abs().into_data().try_to_vec::<f32>().unwrap();
+        let [mut other_token, mut other_detail] = [image.clone(), image.clone()];
+        other_token.patch_tokens[0] = image.patch_tokens[0].clone().slice_fill([0..1, 40..41, 0..4], 5.0);
+        other_detail.fine[0] = image.fine[0].clone().slice_fill([0..1, 9..10, 8..9, 0..2], 5.0);
+        let logits = |image: &ImageFeatures| decoder.context.logits(image).narrow(0, 0, 1);
         let reached = |cell: usize| (cell / 9).abs_diff(4) <= 2 && (cell % 9).abs_diff(4) <= 2;
-        for (cell, change) in moved.into_iter().enumerate() {
-            assert_eq!(change > 0.0, reached(cell), "cell {cell}: {change}");
+        for other in [other_token, other_detail] {
+            for (cell, change) in values((logits(&image) - logits(&other)).abs()).into_iter().enumerate() {
+                assert_eq!(change > 0.0, reached(cell), "cell {cell}: {change}");
+            }
         }
     }
 
     #[test]
     fn coarse_squares_are_the_means_of_patches() {
         let device = Device::default();
-        let (fine, text) = (decoder(&device), text(&device));
-        let mut coarse = fine.clone();
+        let (sharp, text) = (decoder(&device), text(&device));
+        let mut coarse = sharp.clone();
         coarse.context.coarseness = 2;
-        let image = features([6, 8], &device);
+        let image = ImageFeatures { fine: vec![fine([3, 4], &device)], ..features([6, 8], &device) };
         let mean = |tokens: &Tensor<3>| {
             let width = tokens.dims()[2];
             tokens.clone().reshape([2, 3, 2, 4, 2, width]).mean_dims(&[2, 4]).reshape([2, 12, width])
         };
         let means = ImageFeatures { patch_tokens: image.patch_tokens.iter().map(mean).collect(), grid: [3, 4], ..image.clone() };
-        let distance: f32 = (coarse.context.logits(&image) - fine.context.logits(&means)).abs().max().into_scalar();
+        let distance: f32 = (coarse.context.logits(&image) - sharp.context.logits(&means)).abs().max().into_scalar();
         assert!(distance < ROUNDING, "{distance}");
-        assert_eq!(coarse.localize(&features([5, 7], &device), Reference::Text(&text)).unwrap().map.dims(), [2, 1, 20, 28]);
+        let odd = ImageFeatures { fine: image.fine, ..features([5, 7], &device) };
+        assert_eq!(coarse.localize(&odd, Reference::Text(&text)).unwrap().map.dims(), [2, 1, 20, 28]);
     }
 
     #[test]
@@ -257,6 +310,29 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(refused(&ImageFeatures { grid: [3, 3], ..image.clone() }), (9, 12));
-        assert_eq!(refused(&ImageFeatures { patch_tokens: image.patch_tokens[..1].to_vec(), ..image }), (2, 1));
+        assert_eq!(refused(&ImageFeatures { patch_tokens: image.patch_tokens[..1].to_vec(), ..image.clone() }), (2, 1));
+        assert_eq!(refused(&ImageFeatures { fine: vec![], ..image.clone() }), (1, 0));
+        assert_eq!(refused(&ImageFeatures { fine: vec![fine([3, 5], &device)], ..image.clone() }), (8, 10));
+        let wide = Tensor::cat(vec![image.fine[0].clone(); 2], 3);
+        assert_eq!(refused(&ImageFeatures { fine: vec![wide], ..image }), (12, 24));
+    }
+
+    #[test]
+    fn logits_keep_their_order_and_grow_slowly() {
+        let logits = Tensor::<1>::from_data([-300.0f32, -8.0, -0.01, 0.0, 0.01, 8.0, 300.0], &Device::default());
+        let found = values(compressed(logits.reshape([1, 1, 1, 7])));
+        assert!(found.is_sorted() && found[0] > -20.0 && found[3] == 0.0, "{found:?}");
+        assert!((0..3).all(|index| found[index] == -found[6 - index]) && (found[4] - 0.01).abs() < 1e-4, "{found:?}");
+    }
+
+    #[test]
+    fn positions_of_a_square_stand_side_by_side() {
+        let map = Tensor::<1>::from_data(TensorData::new((0..16).map(|cell| cell as f32).collect::<Vec<_>>(), [16]), &Device::default());
+        let squares = gathered(map.reshape([1, 2, 4, 2]));
+        assert_eq!(squares.dims(), [1, 2, 8]);
+        assert_eq!(
+            squares.into_data().try_to_vec::<f32>().unwrap(),
+            [0.0, 1.0, 2.0, 3.0, 8.0, 9.0, 10.0, 11.0, 4.0, 5.0, 6.0, 7.0, 12.0, 13.0, 14.0, 15.0]
+        );
     }
 }

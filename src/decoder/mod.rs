@@ -101,10 +101,7 @@ pub trait Decoder: fmt::Debug + Send + Sync {
 
 /// Size of the batch, once the number of taps, their widths and their grid are found to be right.
 pub(crate) fn check_features(image: &ImageFeatures, widths: &[usize]) -> Result<usize> {
-    let fits = |expected, found| match expected == found {
-        true => Ok(()),
-        false => Err(Error::Incompatible { left: "the image encoder", right: "the decoder", expected, found }),
-    };
+    let fits = |expected, found| check_fit("the image encoder", expected, found);
     let batch = image.patch_tokens.first().map_or(0, |tokens| tokens.dims()[0]);
     fits(widths.len(), image.patch_tokens.len())?;
     for (tokens, &width) in image.patch_tokens.iter().zip(widths) {
@@ -114,6 +111,11 @@ pub(crate) fn check_features(image: &ImageFeatures, widths: &[usize]) -> Result<
         fits(image.grid[0] * image.grid[1], patches)?;
     }
     Ok(batch)
+}
+
+/// Whether what `left` gives is of the size that the decoder takes.
+fn check_fit(left: &'static str, expected: usize, found: usize) -> Result<()> {
+    if expected == found { Ok(()) } else { Err(Error::Incompatible { left, right: "the decoder", expected, found }) }
 }
 
 macro_rules! forward {

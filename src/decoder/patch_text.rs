@@ -118,7 +118,7 @@ mod tests {
 
     fn features(device: &Device) -> ImageFeatures {
         let tokens = |width| Tensor::<3>::random([2, 12, width], Distribution::Normal(0.0, 1.0), device);
-        ImageFeatures { patch_tokens: vec![tokens(8), tokens(6)], grid: [3, 4], embedding: Tensor::zeros([2, 5], device) }
+        ImageFeatures { patch_tokens: vec![tokens(8), tokens(6)], grid: [3, 4], fine: vec![], embedding: Tensor::zeros([2, 5], device) }
     }
 
     fn text(rows: usize, width: usize, device: &Device) -> TextPair {

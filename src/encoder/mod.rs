@@ -25,6 +25,9 @@ pub struct ImageFeatures {
     pub patch_tokens: Vec<Tensor<3>>,
     /// Rows and columns of patches, the same for all taps.
     pub grid: [usize; 2],
+    /// Maps of earlier layers, of grids of their own, `[batch, rows, columns, width]`: edges and spots rather than parts. Empty
+    /// where the encoder has none to give; a decoder may ask for them.
+    pub fine: Vec<Tensor<4>>,
     /// One vector an image, `[batch, embedding width]`.
     pub embedding: Tensor<2>,
 }

@@ -38,12 +38,14 @@ pub struct MiniConfig {
 
 /// Widths of the trunk's taps.
 const TAP_WIDTHS: [usize; 4] = [112, 112, 192, 192];
+/// Widths of the trunk's fine maps.
+const FINE_WIDTHS: [usize; 1] = [40];
 /// How much each tap counts in the shape of a map against normal images: the first one at stride 32 localizes best.
 const MAP_SHARES: [f32; 4] = [1.0, 1.0, 6.0, 1.0];
 /// Patches whose mean is compared with normal images, each way: texts need sharp tokens, normal images those of a region.
 const NEIGHBOURHOOD: usize = 5;
 /// Share of the text map in a map against normal images.
-const TEXT_WEIGHT: f32 = 0.25;
+const TEXT_WEIGHT: f32 = 0.1;
 /// What is added to it where the text finds nothing in the normal images.
 const TEXT_TRUST: f32 = 1.0;
 /// Values of the map a patch, each way: half of the 8 pixels that a patch has, as the map is interpolated between patches anyway.
@@ -63,7 +65,7 @@ impl MiniConfig {
         let layers = PatchTextDecoderConfig::new(TAP_WIDTHS.into(), TEXT_WIDTH, UPSCALE).with_threshold(TEXT_THRESHOLD);
         Self {
             text_tower: TextTowerConfig::new(vocabulary, 96).with_output(TEXT_WIDTH),
-            decoder: ContextDecoderConfig::new(layers).with_coarseness(COARSENESS),
+            decoder: ContextDecoderConfig::new(layers).with_coarseness(COARSENESS).with_fine_widths(FINE_WIDTHS.into()),
             prompt_learner: ConvPromptLearnerConfig::new(LLM_WIDTH, 192).with_map_side(112).with_channels(vec![8, 16, 32, 64]),
             llm: LlamaConfig::new(vocabulary, LLM_WIDTH, 4, 4, 4, 352).with_context(1024).with_tied(true),
         }

@@ -146,7 +146,7 @@ mod tests {
     }
 
     fn image(batch: usize, width: usize, device: &Device) -> ImageFeatures {
-        ImageFeatures { patch_tokens: vec![], grid: [0, 0], embedding: Tensor::ones([batch, width], device) }
+        ImageFeatures { patch_tokens: vec![], grid: [0, 0], fine: vec![], embedding: Tensor::ones([batch, width], device) }
     }
 
     #[test]

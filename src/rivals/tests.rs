@@ -27,7 +27,7 @@ fn images(batch: usize, grid: [usize; 2]) -> ImageFeatures {
     let patches = grid[0] * grid[1];
     let random = |width: usize| Tensor::<3>::from_data(TensorData::new(values(batch * patches * width), [batch, patches, width]), &device);
     let embedding = Tensor::<2>::from_data(TensorData::new(values(batch * 5), [batch, 5]), &device);
-    ImageFeatures { patch_tokens: vec![random(6), random(4)], grid, embedding }
+    ImageFeatures { patch_tokens: vec![random(6), random(4)], grid, fine: vec![], embedding }
 }
 
 /// The same features with one patch of the first image far from anything.
@@ -114,6 +114,7 @@ fn a_batch_is_its_images() {
             let image = ImageFeatures {
                 patch_tokens: both.patch_tokens.iter().map(part).collect(),
                 grid: GRID,
+                fine: vec![],
                 embedding: both.embedding.clone().narrow(0, index, 1),
             };
             numbers(rival.localize(&image, Reference::Text(&text)).unwrap().raw).unwrap()

@@ -275,7 +275,8 @@ mod tests {
 
     fn batch(tokenizer: &Tokenizer, device: &Device) -> Batch {
         let tokens = |width| Tensor::<3>::random([2, 9, width], Distribution::Normal(0.0, 1.0), device);
-        let features = ImageFeatures { patch_tokens: vec![tokens(5), tokens(4)], grid: [3, 3], embedding: Tensor::ones([2, 4], device) };
+        let features =
+            ImageFeatures { patch_tokens: vec![tokens(5), tokens(4)], grid: [3, 3], fine: vec![], embedding: Tensor::ones([2, 4], device) };
         let talk = |answer: &str| {
             let turn = |role, text: &str| Turn { role, text: text.into() };
             dialogue::supervised(&[turn(Role::Human, dialogue::QUESTION), turn(Role::Assistant, answer)], tokenizer).unwrap()

@@ -22,7 +22,7 @@ pub(crate) fn features(expected: &StateDict, name: &str, device: &Device) -> Ima
     let tap = |tap| Tensor::<3>::from_data(expected.get(&format!("{name}.{tap}")).unwrap().clone(), device);
     let patch_tokens: Vec<_> = (0..4).map(tap).collect();
     let embedding = Tensor::zeros([patch_tokens[0].dims()[0], 32], device);
-    ImageFeatures { patch_tokens, grid: [16, 16], embedding }
+    ImageFeatures { patch_tokens, grid: [16, 16], fine: vec![], embedding }
 }
 
 pub(crate) fn text(expected: &StateDict, class: &str, device: &Device) -> TextPair {

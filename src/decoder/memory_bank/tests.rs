@@ -13,7 +13,12 @@ const ROUNDING: f32 = 2e-6;
 fn image(rows: usize, columns: usize, batch: usize) -> ImageFeatures {
     let device = Device::default();
     let tokens = |width| Tensor::<3>::random([batch, rows * columns, width], Distribution::Normal(0.0, 1.0), &device);
-    ImageFeatures { patch_tokens: vec![tokens(8), tokens(6)], grid: [rows, columns], embedding: Tensor::zeros([batch, 3], &device) }
+    ImageFeatures {
+        patch_tokens: vec![tokens(8), tokens(6)],
+        grid: [rows, columns],
+        fine: vec![],
+        embedding: Tensor::zeros([batch, 3], &device),
+    }
 }
 
 fn bank(normals: &[Vec<ImageFeatures>], options: MemoryBankOptions) -> MemoryBank {
@@ -125,7 +130,7 @@ fn pointing(direction: usize) -> ImageFeatures {
     (0..9).for_each(|patch| tokens[patch * 8 + direction] = 3.0);
     let device = Device::default();
     let tokens = Tensor::<3>::from_data(TensorData::new(tokens, [1, 9, 8]), &device);
-    ImageFeatures { patch_tokens: vec![tokens], grid: [3, 3], embedding: Tensor::zeros([1, 3], &device) }
+    ImageFeatures { patch_tokens: vec![tokens], grid: [3, 3], fine: vec![], embedding: Tensor::zeros([1, 3], &device) }
 }
 
 /// An image of one patch between each two directions.
@@ -134,7 +139,7 @@ fn between(directions: &[[usize; 2]]) -> ImageFeatures {
     directions.iter().enumerate().for_each(|(patch, pair)| pair.iter().for_each(|direction| tokens[patch * 8 + direction] = 1.0));
     let device = Device::default();
     let tokens = Tensor::<3>::from_data(TensorData::new(tokens, [1, directions.len(), 8]), &device);
-    ImageFeatures { patch_tokens: vec![tokens], grid: [1, directions.len()], embedding: Tensor::zeros([1, 3], &device) }
+    ImageFeatures { patch_tokens: vec![tokens], grid: [1, directions.len()], fine: vec![], embedding: Tensor::zeros([1, 3], &device) }
 }
 
 #[test]
@@ -178,8 +183,12 @@ fn one_image_is_calibrated_by_probes_or_within_itself() {
     assert!((at_one(&[pointing(1)]) - expected).abs() < 1e-6 && expected < 0.3, "the probe says that normal patches don't match");
     assert!(at_one(&[]) < 0.1, "a grid of 3x3 has no patches that are not near one another");
     let device = Device::default();
-    let flat =
-        ImageFeatures { patch_tokens: vec![Tensor::ones([1, 49, 8], &device)], grid: [7, 7], embedding: Tensor::zeros([1, 3], &device) };
+    let flat = ImageFeatures {
+        patch_tokens: vec![Tensor::ones([1, 49, 8], &device)],
+        grid: [7, 7],
+        fine: vec![],
+        embedding: Tensor::zeros([1, 3], &device),
+    };
     let bank = MemoryBank::new(&[vec![flat]], &[], options).unwrap();
     assert!(values(bank.localize(&pointing(2), [3, 3]).unwrap().map)[0] > 0.999);
 }

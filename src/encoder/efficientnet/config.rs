@@ -29,6 +29,9 @@ pub struct EfficientNetConfig {
     pub stages: Vec<Stage>,
     /// Indices over the blocks of all stages whose outputs are wanted, ascending. Blocks after the last are left out.
     pub taps: Vec<usize>,
+    /// How many of the taps, from the first on, are [`ImageFeatures::fine`](crate::encoder::ImageFeatures::fine) maps, not patch tokens.
+    #[config(default = 0)]
+    pub fine: usize,
 }
 
 /// Everything about one block.
@@ -53,7 +56,7 @@ pub(super) const STEM: Window = Window { kernel: 3, stride: 2 };
 
 impl EfficientNetConfig {
     /// EfficientNet-Lite0 (Tan & Le 2019, as published with TensorFlow's `lite` models): 16 blocks, tapped twice at
-    /// stride 16 and twice at stride 32: what tells normal from anomalous patches best.
+    /// stride 16 and twice at stride 32, which tells normal from anomalous patches best, and before these once at stride 8.
     pub fn lite0() -> Self {
         let stages = [
             (3, 1, 16, 1, 1),
@@ -65,13 +68,13 @@ impl EfficientNetConfig {
             (3, 6, 320, 1, 1),
         ];
         let stages = stages.map(|(kernel, expansion, width, blocks, stride)| Stage { kernel, expansion, width, blocks, stride });
-        Self { stem: 32, stages: stages.into(), taps: vec![8, 10, 11, 14] }
+        Self { stem: 32, stages: stages.into(), taps: vec![4, 8, 10, 11, 14], fine: 1 }
     }
 
-    /// The same trunk with other taps.
+    /// The same trunk with other taps, none of them fine.
     #[must_use]
     pub fn tapped(self, taps: impl Into<Vec<usize>>) -> Self {
-        Self { taps: taps.into(), ..self }
+        Self { taps: taps.into(), fine: 0, ..self }
     }
 
     /// Channels of each tap.
@@ -104,6 +107,12 @@ impl EfficientNetConfig {
             return Err(invalid(
                 "taps",
                 format!("{:?} must ascend within the {} blocks, after a stem of some width", self.taps, blocks.len()),
+            ));
+        }
+        if self.fine >= self.taps.len() {
+            return Err(invalid(
+                "taps",
+                format!("{} of {:?} can't be fine, as at least one has to give patch tokens", self.fine, self.taps),
             ));
         }
         blocks.truncate(last + 1);

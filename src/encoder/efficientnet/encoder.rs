@@ -23,7 +23,7 @@ const MULTIPLE: u32 = 32;
 
 /// An [`EfficientNet`] for images and a [`TextTower`] for sentences.
 ///
-/// All taps are brought onto one grid of 8x8 pixels, 36x36 at the default size: finer ones are averaged, coarser
+/// All taps but the fine ones are brought onto one grid of 8x8 pixels, 36x36 at the default size: finer ones are averaged, coarser
 /// ones interpolated. The embedding is the mean of the last tap over all positions.
 #[derive(Clone, Debug)]
 pub struct EfficientNetEncoder {
@@ -52,7 +52,16 @@ impl EfficientNetEncoder {
 
     /// Channels of each tap, in the order of [`ImageFeatures::patch_tokens`].
     pub fn tap_widths(&self) -> &[usize] {
-        self.trunk.tap_widths()
+        self.widths().1
+    }
+
+    /// Channels of each fine map, in the order of [`ImageFeatures::fine`].
+    pub fn fine_widths(&self) -> &[usize] {
+        self.widths().0
+    }
+
+    fn widths(&self) -> (&[usize], &[usize]) {
+        self.trunk.tap_widths().split_at(self.trunk.config().fine)
     }
 }
 
@@ -87,13 +96,14 @@ impl EfficientNet {
     pub fn features(&self, images: Tensor<4>) -> Result<ImageFeatures> {
         let [batch, _, height, width] = images.dims();
         let grid = [height.div_ceil(PATCH), width.div_ceil(PATCH)];
-        let taps = self.channels_last(images)?;
+        let mut fine = self.channels_last(images)?;
+        let taps = fine.split_off(self.config().fine);
         let embedding = match taps.last() {
             Some(last) => last.clone().mean_dims(&[1, 2]).reshape([batch as isize, -1]),
             None => return Err(Error::InvalidConfig { what: "taps", reason: "there are none".into() }),
         };
         let patch_tokens = taps.into_iter().map(|tap| resample(tap, grid).flatten::<3>(1, 2)).collect();
-        Ok(ImageFeatures { patch_tokens, grid, embedding })
+        Ok(ImageFeatures { patch_tokens, grid, fine, embedding })
     }
 }
 

@@ -14,7 +14,7 @@ fn noise(seed: usize, length: usize, scale: f32) -> Vec<f32> {
 fn config() -> EfficientNetConfig {
     let stage = |(kernel, expansion, width, blocks, stride)| Stage { kernel, expansion, width, blocks, stride };
     let stages = [(3, 1, 20, 1, 1), (5, 3, 20, 2, 2), (3, 6, 56, 2, 2), (5, 1, 56, 1, 1)].map(stage);
-    EfficientNetConfig { stem: 24, stages: stages.into(), taps: vec![0, 2, 4, 5] }
+    EfficientNetConfig { stem: 24, stages: stages.into(), taps: vec![0, 2, 4, 5], fine: 0 }
 }
 
 fn state(config: &EfficientNetConfig) -> StateDict {
@@ -89,6 +89,19 @@ fn a_trunk_is_cut_after_its_last_tap() {
     let [full, _] = both();
     let expected: Vec<_> = full.forward(images(1, 32, 32)).unwrap().into_iter().take(2).map(numbers).collect();
     assert_eq!(short.forward(images(1, 32, 32)).unwrap().into_iter().map(numbers).collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn fine_taps_stay_maps_of_their_own_size() {
+    let config = EfficientNetConfig { fine: 2, ..config() };
+    let trunk = EfficientNet::from_state(&config, &state(&config), &Device::default()).unwrap();
+    let features = trunk.features(images(2, 33, 50)).unwrap();
+    assert_eq!(features.fine.iter().map(Tensor::dims).collect::<Vec<_>>(), [[2, 17, 25, 20], [2, 9, 13, 20]]);
+    assert_eq!(features.patch_tokens.iter().map(Tensor::dims).collect::<Vec<_>>(), [[2, 35, 56], [2, 35, 56]]);
+    let maps = trunk.channels_last(images(2, 33, 50)).unwrap();
+    assert_eq!(numbers(features.fine[0].clone()), numbers(maps[0].clone()));
+    let blind = EfficientNetConfig { fine: 4, ..config };
+    assert!(matches!(blind.tap_widths(), Err(Error::InvalidConfig { what: "taps", .. })));
 }
 
 #[test]

@@ -126,7 +126,7 @@ impl VisionTower {
         }
         let class = x.reshape([batch, positions, self.config.width]).narrow(1, 0, 1).squeeze_dim::<2>(1);
         let embedding = unit(self.head.forward(self.norm.forward(class)));
-        Ok(ImageFeatures { patch_tokens, grid: [self.config.grid; 2], embedding })
+        Ok(ImageFeatures { patch_tokens, grid: [self.config.grid; 2], fine: vec![], embedding })
     }
 
     /// Class token and patches with their positions, `[batch * positions, width]`.
