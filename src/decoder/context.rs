@@ -32,9 +32,9 @@ const FINE: usize = 2;
 /// What the context's logits are divided by.
 const TEMPERATURE: f32 = 2.0;
 /// Where logits begin to grow as a logarithm does. The dice loss pushes ordinary squares ever further down, to -300, from where an
-/// interpolated map rises late, and where gradients are denormal numbers, which some processors multiply a hundred times slower.
+/// interpolated map rises late; on the way gradients become denormal numbers, which some processors multiply a hundred times slower.
 const KNEE: f32 = 4.0;
-/// What untrained logits are about: few pixels are anomalous, and a net that starts undecided first learns to call all of them normal,
+/// What untrained logits are about before they are compressed: few pixels are anomalous, and a net that starts undecided first learns to call all of them normal,
 /// and stays there (Lin et al. 2017, section 4.1).
 const PRIOR: f32 = -4.0;
 /// Standard deviation of the last layer's random weights, small beside [`PRIOR`].
@@ -51,7 +51,8 @@ pub struct ContextDecoderConfig {
     /// Channels of the joined taps.
     #[config(default = 64)]
     pub width: usize,
-    /// Widths of the encoder's [`fine`](ImageFeatures::fine) maps, which have two positions a square each way.
+    /// Widths of the encoder's [`fine`](ImageFeatures::fine) maps, which have two positions a square each way; the last row or column
+    /// may be missing.
     #[config(default = "Vec::new()")]
     pub fine_widths: Vec<usize>,
     /// Convolutions, each of which lets a square see one further.
@@ -127,7 +128,7 @@ impl ContextDecoder {
     /// pass to the weights.
     ///
     /// # Errors
-    /// [`Error::Incompatible`](crate::Error::Incompatible) for features of other widths than it was made for.
+    /// [`Error::Incompatible`](crate::Error::Incompatible) for taps or fine maps of other numbers, widths or grids than it was made for.
     pub fn context_probabilities(&self, image: &ImageFeatures) -> Result<Tensor<4>> {
         Ok(sigmoid(self.context_logits(image)?))
     }
@@ -157,9 +158,9 @@ impl Context {
         for (map, linear) in image.fine.iter().zip(&self.fine) {
             let [images, down, across, width] = map.dims();
             fits(batch, images)?;
-            fits(FINE * rows, down)?;
-            fits(FINE * columns, across)?;
-            fits(linear.weight.dims()[0], FINE * FINE * width)?;
+            fits(rows, down.div_ceil(FINE))?;
+            fits(columns, across.div_ceil(FINE))?;
+            fits(linear.weight.dims()[0] / (FINE * FINE), width)?;
         }
         Ok(())
     }
@@ -194,8 +195,18 @@ fn compressed(logits: Tensor<4>) -> Tensor<4> {
     (logits.clone().abs() / KNEE).log1p() * logits.sign() * KNEE
 }
 
+/// The map with its last row or column a second time where one is missing of the last squares.
+fn filled(map: Tensor<4>) -> Tensor<4> {
+    let fill = |map: Tensor<4>, axis| match map.dims()[axis] {
+        length if length % FINE == 0 => map,
+        length => Tensor::cat(vec![map.clone(), map.narrow(axis, length - 1, 1)], axis),
+    };
+    fill(fill(map, 1), 2)
+}
+
 /// The positions of each square side by side, `[batch, squares, FINE * FINE * width]`, of `[batch, rows, columns, width]`.
 fn gathered(map: Tensor<4>) -> Tensor<3> {
+    let map = filled(map);
     let [batch, rows, columns, width] = map.dims();
     let [down, across] = [rows / FINE, columns / FINE];
     let squares = map.reshape([batch, down, FINE, across, FINE * width]).swap_dims(2, 3);
@@ -290,7 +301,9 @@ mod tests {
         let means = ImageFeatures { patch_tokens: image.patch_tokens.iter().map(mean).collect(), grid: [3, 4], ..image.clone() };
         let distance: f32 = (coarse.context.logits(&image) - sharp.context.logits(&means)).abs().max().into_scalar();
         assert!(distance < ROUNDING, "{distance}");
-        let odd = ImageFeatures { fine: image.fine, ..features([5, 7], &device) };
+        // As the encoder gives them: a position for each patch.
+        let details = Tensor::random([2, 5, 7, 3], Distribution::Normal(0.0, 1.0), &device);
+        let odd = ImageFeatures { fine: vec![details], ..features([5, 7], &device) };
         assert_eq!(coarse.localize(&odd, Reference::Text(&text)).unwrap().map.dims(), [2, 1, 20, 28]);
     }
 
@@ -312,9 +325,9 @@ mod tests {
         assert_eq!(refused(&ImageFeatures { grid: [3, 3], ..image.clone() }), (9, 12));
         assert_eq!(refused(&ImageFeatures { patch_tokens: image.patch_tokens[..1].to_vec(), ..image.clone() }), (2, 1));
         assert_eq!(refused(&ImageFeatures { fine: vec![], ..image.clone() }), (1, 0));
-        assert_eq!(refused(&ImageFeatures { fine: vec![fine([3, 5], &device)], ..image.clone() }), (8, 10));
+        assert_eq!(refused(&ImageFeatures { fine: vec![fine([3, 5], &device)], ..image.clone() }), (4, 5));
         let wide = Tensor::cat(vec![image.fine[0].clone(); 2], 3);
-        assert_eq!(refused(&ImageFeatures { fine: vec![wide], ..image }), (12, 24));
+        assert_eq!(refused(&ImageFeatures { fine: vec![wide], ..image }), (3, 6));
     }
 
     #[test]
@@ -323,6 +336,13 @@ mod tests {
         let found = values(compressed(logits.reshape([1, 1, 1, 7])));
         assert!(found.is_sorted() && found[0] > -20.0 && found[3] == 0.0, "{found:?}");
         assert!((0..3).all(|index| found[index] == -found[6 - index]) && (found[4] - 0.01).abs() < 1e-4, "{found:?}");
+    }
+
+    #[test]
+    fn what_is_missing_of_the_last_squares_is_there_twice() {
+        let map = Tensor::<1>::from_data([0.0f32, 1.0, 2.0, 3.0, 4.0, 5.0], &Device::default()).reshape([1, 2, 3, 1]);
+        assert_eq!(values(filled(map.clone())), [0.0, 1.0, 2.0, 2.0, 3.0, 4.0, 5.0, 5.0]);
+        assert_eq!(values(filled(map.swap_dims(1, 2))), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0, 2.0, 5.0]);
     }
 
     #[test]

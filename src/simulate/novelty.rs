@@ -3,8 +3,11 @@
 //! A piece of gravel among gravel changes every pixel, and yet nobody can tell that it does not belong there. So little windows of the
 //! patch are looked for in the whole normal image, and what is not found is compared with how well that image's own windows are found
 //! elsewhere in it, as in texture synthesis (Efros & Leung 1999).
+//!
+//! The measure is that of the image's ordinary windows: where most of it is even, a piece of the rest counts as new. A part that is only
+//! misplaced, without a seam, does not. Details under a 128th of the image's longer side are not seen.
 
-use image::{GenericImage, GrayImage, RgbImage, imageops};
+use image::{GrayImage, RgbImage, imageops};
 
 use super::{Edit, visible::luminance};
 
@@ -18,7 +21,7 @@ const VALUES: usize = (WINDOW * WINDOW * 3) as usize;
 const STEP: usize = 2;
 /// Windows that are looked for, at the most.
 const SOUGHT: usize = 100;
-/// Share of a patch's windows that may be as far from all others as the farthest.
+/// Share of a patch's windows, those farthest from all others, that are left aside.
 const FARTHEST: f32 = 0.1;
 /// How many times further than an ordinary window the patch's have to be from all others; by eye, patches below can't be told.
 const NOVEL: f32 = 1.5;
@@ -26,7 +29,7 @@ const NOVEL: f32 = 1.5;
 const SMOOTH: f32 = 0.6;
 /// Least distance, in levels of 255, of an ordinary window, for images that are even.
 const LEAST_DISTANCE: f32 = 1.0;
-/// Share of a window's middle pixel that has to be the patch's.
+/// How much of a window's middle pixel has to be the patch's, of 255.
 const COVERED: u8 = 128;
 
 /// A window's channels, row by row.
@@ -51,43 +54,43 @@ pub(super) struct Windows {
 impl Windows {
     pub(super) fn of(image: &RgbImage) -> Self {
         let longest = image.width().max(image.height()).max(1);
-        let shrunk = |side: u32| (side * SIDE.min(longest) / longest).max(1);
+        let shrunk = |side: u32| ((u64::from(side) * u64::from(SIDE.min(longest)) / u64::from(longest)) as u32).max(1);
         let size = (shrunk(image.width()), shrunk(image.height()));
         let small = imageops::thumbnail(image, size.0, size.1);
-        let rows = (0..(size.1 + 1).saturating_sub(WINDOW)).step_by(STEP);
-        let all: Vec<Window> = rows
-            .flat_map(|y| (0..(size.0 + 1).saturating_sub(WINDOW)).step_by(STEP).map(move |x| [x, y]))
-            .map(|at| Window { at, values: values(&small, at) })
-            .collect();
+        let [columns, rows] = [size.0, size.1].map(|side| (0..(side + 1).saturating_sub(WINDOW)).step_by(STEP));
+        let across = columns.len();
+        let all: Vec<Window> =
+            rows.flat_map(|y| columns.clone().map(move |x| [x, y])).map(|at| Window { at, values: values(&small, at) }).collect();
         let elsewhere = |window: &Window| {
             let apart = all.iter().filter(|other| (0..2).any(|axis| other.at[axis].abs_diff(window.at[axis]) >= WINDOW));
             distance(&window.values, apart)
         };
-        let distance = quantile(some(&all).map(elsewhere).collect(), 0.5).max(LEAST_DISTANCE);
-        let deviation = quantile(some(&all).map(|window| deviation(&window.values)).collect(), 0.5);
+        let distance = quantile(some(&all, across).map(elsewhere).collect(), 0.5).max(LEAST_DISTANCE);
+        let deviation = quantile(some(&all, across).map(|window| deviation(&window.values)).collect(), 0.5);
         Self { all, size, distance, deviation }
     }
 
-    /// Whether `edit` makes `image`, the normal one, show something else. One too small for a window is believed to.
+    /// Whether `edit` makes `image`, the normal one, show something else. One that covers no pixel of what is compared is believed to.
     pub(super) fn lack(&self, image: &RgbImage, edit: &Edit) -> bool {
         let patch = self.sought(image, edit);
         if patch.is_empty() {
             return true;
         }
-        let distances = some(&patch).map(|values| distance(values, self.all.iter())).collect();
-        let deviations = some(&patch).map(deviation).collect();
+        let distances = some(&patch, 0).map(|values| distance(values, self.all.iter())).collect();
+        let deviations = some(&patch, 0).map(deviation).collect();
         quantile(distances, 1.0 - FARTHEST) > NOVEL * self.distance || quantile(deviations, 0.5) < SMOOTH * self.deviation
     }
 
     /// The windows of an edited image about pixels of its patch.
     fn sought(&self, image: &RgbImage, edit: &Edit) -> Vec<Values> {
-        let (mut edited, mut footprint) = (image.clone(), GrayImage::new(image.width(), image.height()));
-        let placed =
-            edited.copy_from(&edit.pixels, edit.area.x, edit.area.y).and(footprint.copy_from(&edit.footprint, edit.area.x, edit.area.y));
         let (width, height) = self.size;
-        if placed.is_err() || width < WINDOW || height < WINDOW {
+        if width < WINDOW || height < WINDOW {
             return Vec::new();
         }
+        let (mut edited, mut footprint) = (image.clone(), GrayImage::new(image.width(), image.height()));
+        let [x, y] = [edit.area.x, edit.area.y].map(i64::from);
+        imageops::replace(&mut edited, &edit.pixels, x, y);
+        imageops::replace(&mut footprint, &edit.footprint, x, y);
         let (edited, footprint) = (imageops::thumbnail(&edited, width, height), imageops::thumbnail(&footprint, width, height));
         let corners = (0..=height - WINDOW).flat_map(|y| (0..=width - WINDOW).map(move |x| [x, y]));
         let about = corners.filter(|[x, y]| footprint.get_pixel(x + WINDOW / 2, y + WINDOW / 2).0[0] >= COVERED);
@@ -95,9 +98,11 @@ impl Windows {
     }
 }
 
-/// Evenly chosen items.
-fn some<T>(all: &[T]) -> impl Iterator<Item = &T> {
-    all.iter().step_by(all.len().div_ceil(SOUGHT).max(1))
+/// Evenly chosen items; of rows of so many `columns`, or of no order if 0, not always the same columns.
+fn some<T>(all: &[T], columns: usize) -> impl Iterator<Item = &T> {
+    let least = all.len().div_ceil(SOUGHT).max(1);
+    let step = if least > 1 && columns > 0 && columns.is_multiple_of(least) { least + 1 } else { least };
+    all.iter().step_by(step)
 }
 
 /// The window with its first corner at `[x, y]`.
@@ -185,9 +190,25 @@ mod tests {
     }
 
     #[test]
-    fn a_patch_too_small_for_a_window_is_believed() {
-        let image = stripes(16);
-        let edit = Edit { area: Area { x: 9, y: 9, width: 1, height: 1 }, pixels: RgbImage::new(1, 1), footprint: GrayImage::new(1, 1) };
-        assert!(Windows::of(&image).lack(&image, &edit));
+    fn a_patch_that_covers_no_pixel_of_what_is_compared_is_believed() {
+        let lacks = |image: &RgbImage, side: u32| {
+            let (pixels, footprint) =
+                (RgbImage::from_pixel(side, side, Rgb([70; 3])), GrayImage::from_pixel(side, side, image::Luma([255])));
+            Windows::of(image).lack(image, &Edit { area: Area { x: 11, y: 11, width: side, height: side }, pixels, footprint })
+        };
+        let even = RgbImage::from_pixel(1280, 640, Rgb([70; 3]));
+        assert!(lacks(&even, 4) && !lacks(&even, 40));
+        assert!(lacks(&RgbImage::from_pixel(32, 1000, Rgb([70; 3])), 20), "an image too narrow for a window");
+    }
+
+    #[test]
+    fn windows_are_chosen_from_many_columns() {
+        for columns in [7, 31, 50, 62] {
+            for rows in [13, 49, 50, 62] {
+                let all: Vec<usize> = (0..columns * rows).collect();
+                let chosen: std::collections::BTreeSet<usize> = some(&all, columns).map(|at| at % columns).collect();
+                assert!(2 * chosen.len() >= columns.min(SOUGHT), "{columns} x {rows}: {chosen:?}");
+            }
+        }
     }
 }

@@ -89,6 +89,23 @@ fn an_even_image_pasted_on_itself_is_no_anomaly() {
 }
 
 #[test]
+fn a_random_texture_within_itself_is_hardly_ever_an_anomaly() {
+    let texture = |seed| {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let noise = GrayImage::from_fn(128, 128, |_, _| image::Luma([rng.random()]));
+        let noise = image::imageops::blur(&noise, 1.2);
+        RgbImage::from_fn(128, 128, |x, y| Rgb([noise.get_pixel(x, y).0[0]; 3]))
+    };
+    let options = SimulateOptions { count: 1..=1, scale: 1.0..=1.0, ..only(Defect::Patch) };
+    let found = |source: &dyn Fn(u64) -> RgbImage| -> usize {
+        let of = |seed| simulate(&mut ChaCha8Rng::seed_from_u64(seed), &texture(seed), &source(seed + 100), &options).unwrap();
+        (0..8).map(|seed| of(seed).patches.len()).sum()
+    };
+    let [itself, another] = [found(&texture), found(&|_| pattern(128, 128))];
+    assert!(itself <= 2 && another == 8, "{itself} and {another} of 8");
+}
+
+#[test]
 fn counts_stay_in_range_and_reach_three() {
     let (image, source) = (pattern(200, 200), ground(200, 200, 9));
     let count = |seed| simulate(&mut ChaCha8Rng::seed_from_u64(seed), &image, &source, &only(Defect::Hole)).unwrap().patches.len();

@@ -77,7 +77,7 @@ impl EfficientNetConfig {
         Self { taps: taps.into(), fine: 0, ..self }
     }
 
-    /// Channels of each tap.
+    /// Channels of each tap, the fine ones first.
     ///
     /// # Errors
     /// [`Error::InvalidConfig`] as for [`EfficientNet::from_state`](super::EfficientNet::from_state).

@@ -50,7 +50,7 @@ impl EfficientNetEncoder {
         Ok(Self { size, ..self })
     }
 
-    /// Channels of each tap, in the order of [`ImageFeatures::patch_tokens`].
+    /// Channels of each tap but the fine ones, in the order of [`ImageFeatures::patch_tokens`].
     pub fn tap_widths(&self) -> &[usize] {
         self.widths().1
     }

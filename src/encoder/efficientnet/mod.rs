@@ -73,7 +73,7 @@ impl EfficientNet {
         &self.config
     }
 
-    /// Channels of each tap.
+    /// Channels of each tap, the fine ones first.
     pub fn tap_widths(&self) -> &[usize] {
         &self.widths
     }
