@@ -34,8 +34,8 @@ const TEMPERATURE: f32 = 2.0;
 /// Where logits begin to grow as a logarithm does. The dice loss pushes ordinary squares ever further down, to -300, from where an
 /// interpolated map rises late; on the way gradients become denormal numbers, which some processors multiply a hundred times slower.
 const KNEE: f32 = 4.0;
-/// What untrained logits are about before they are compressed: few pixels are anomalous, and a net that starts undecided first learns to call all of them normal,
-/// and stays there (Lin et al. 2017, section 4.1).
+/// What untrained logits are about before they are compressed: few pixels are anomalous, and a net that starts undecided first learns
+/// to call all of them normal, and stays there (Lin et al. 2017, section 4.1).
 const PRIOR: f32 = -4.0;
 /// Standard deviation of the last layer's random weights, small beside [`PRIOR`].
 const SMALL: f64 = 0.01;

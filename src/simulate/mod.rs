@@ -5,9 +5,9 @@
 //! Deviations from the paper:
 //! - besides patches there are drawn defects ([`Defect`]): real cracks, scratches, holes and stains are thin or of low contrast, and a
 //!   model that has seen pasted patches only misses them. [`SimulateOptions::defects`] with `Patch` alone gives the paper's data.
-//! - patches don't overlap, each has a centre of its own, and one that can't be seen is tried again or left out, so the labels are true;
-//!   so it goes for a piece of a random texture, such as gravel, within that texture, which changes every pixel and shows nothing new, and
-//!   with it for a part that is only misplaced, without a seam.
+//! - patches don't overlap, each has a centre of its own, and one that can't be seen is tried again or left out, so the labels are true.
+//!   A piece of a random texture, such as gravel, within that texture can't be seen: it changes every pixel and shows nothing new. A part
+//!   that is only misplaced, without a seam, is left out with it.
 
 mod drawn;
 mod novelty;

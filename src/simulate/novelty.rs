@@ -23,7 +23,7 @@ const STEP: usize = 2;
 const SOUGHT: usize = 100;
 /// Share of a patch's windows, those farthest from all others, that are left aside.
 const FARTHEST: f32 = 0.1;
-/// How many times further than an ordinary window the patch's have to be from all others; by eye, patches below can't be told.
+/// How many times further than an ordinary window the patch's have to be from all others, chosen by eye on simulated images.
 const NOVEL: f32 = 1.5;
 /// A patch whose windows vary less than this share of an ordinary one's is seen as a blur, though every window is near a blurred one.
 const SMOOTH: f32 = 0.6;
@@ -76,8 +76,8 @@ impl Windows {
         if patch.is_empty() {
             return true;
         }
-        let distances = some(&patch, 0).map(|values| distance(values, self.all.iter())).collect();
-        let deviations = some(&patch, 0).map(deviation).collect();
+        let distances = some(&patch, 1).map(|values| distance(values, self.all.iter())).collect();
+        let deviations = some(&patch, 1).map(deviation).collect();
         quantile(distances, 1.0 - FARTHEST) > NOVEL * self.distance || quantile(deviations, 0.5) < SMOOTH * self.deviation
     }
 
@@ -98,10 +98,10 @@ impl Windows {
     }
 }
 
-/// Evenly chosen items; of rows of so many `columns`, or of no order if 0, not always the same columns.
+/// Evenly chosen items of rows of so many `columns`, not always the same columns.
 fn some<T>(all: &[T], columns: usize) -> impl Iterator<Item = &T> {
     let least = all.len().div_ceil(SOUGHT).max(1);
-    let step = if least > 1 && columns > 0 && columns.is_multiple_of(least) { least + 1 } else { least };
+    let step = if least > 1 && columns.is_multiple_of(least) { least + 1 } else { least };
     all.iter().step_by(step)
 }
 
