@@ -22,6 +22,8 @@ use std::{
     error::Error,
     fs,
     path::{Path, PathBuf},
+    sync::mpsc,
+    thread,
     time::Instant,
 };
 
@@ -66,13 +68,13 @@ struct Arguments {
     #[arg(long, default_value_t = 4000)]
     decoder_steps: usize,
     /// Optimizer steps of the decoder's context.
-    #[arg(long, default_value_t = 3000)]
+    #[arg(long, default_value_t = 3600)]
     context_steps: usize,
-    /// Take the decoder and its text tower from this file, and train the prompt learner and the language model alone.
+    /// Take the decoder and its text tower from this file, such as the folder's decoder.safetensors, and train the rest alone.
     #[arg(long, value_name = "STAGES")]
     decoder: Option<PathBuf>,
     /// Optimizer steps of the prompt learner and the language model.
-    #[arg(long, default_value_t = 2800)]
+    #[arg(long, default_value_t = 2400)]
     steps: usize,
     /// Train nothing, and measure the model that is embedded.
     #[arg(long)]
@@ -113,7 +115,7 @@ impl Plan {
         let lines = [lines::drawn(0..STYLES), lines::photographed(0..STYLES)?].concat();
         let other_lines = lines::drawn(STYLES..STYLES + 2);
         let Arguments { decoder_steps, context_steps, steps, .. } = *arguments;
-        Ok(Self { lines, other_lines, images: 40, maps: 24, held_back: 2, decoder_steps, context_steps, steps })
+        Ok(Self { lines, other_lines, images: 48, maps: 24, held_back: 2, decoder_steps, context_steps, steps })
     }
 }
 
@@ -155,6 +157,7 @@ fn train(arguments: &Arguments, plan: &Plan, device: &Device, clock: &impl Fn(&s
             let stages = run.decoder(&pool, plan)?;
             clock(&format!("{} steps of the decoder's layers", plan.decoder_steps));
             let stages = run.context(stages, &pool, plan)?;
+            fs::write(arguments.out.join("decoder.safetensors"), weights(&stages)?)?;
             clock(&format!("{} steps of its context", plan.context_steps));
             stages
         }
@@ -261,22 +264,30 @@ impl Run<'_> {
         name: &str,
         stages: Stages,
         steps: usize,
-        batch: impl Fn(usize) -> anomalygpt::Result<Batch>,
+        batch: impl Fn(usize) -> anomalygpt::Result<Batch> + Send,
     ) -> Result<Stages, Box<dyn Error>> {
         let settings = TrainerConfig::new(steps, steps / 10).with_learning_rate(2e-3);
         let checkpoint = self.arguments.out.join(name);
         let resume = self.arguments.resume && checkpoint.is_dir();
         let mut trainer = if resume { Trainer::resume(stages, settings, &checkpoint)? } else { Trainer::new(stages, settings)? };
         let bar = ProgressBar::new(steps as u64).with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {eta} left  {msg}")?);
-        while !trainer.is_finished() {
-            let report = trainer.step(|stages, number| stages.losses(&batch(number)?, self.tokenizer))?;
-            bar.set_position(report.step as u64);
-            bar.set_message(message(&report));
-            if report.step % CHECKPOINT_EVERY == 0 || trainer.is_finished() {
-                trainer.save(&checkpoint)?;
-                bar.suspend(|| println!("step {:5}: {}", report.step, message(&report)));
+        thread::scope(|scope| -> Result<(), Box<dyn Error>> {
+            // A step leaves a core idle, on which the next batch is made.
+            let (sender, ready) = mpsc::sync_channel(1);
+            let numbers = trainer.step_count()..steps;
+            scope.spawn(move || numbers.map(batch).all(|batch| sender.send(batch).is_ok()));
+            while !trainer.is_finished() {
+                let batch = ready.recv()??;
+                let report = trainer.step(|stages, _| stages.losses(&batch, self.tokenizer))?;
+                bar.set_position(report.step as u64);
+                bar.set_message(message(&report));
+                if report.step % CHECKPOINT_EVERY == 0 || trainer.is_finished() {
+                    trainer.save(&checkpoint)?;
+                    bar.suspend(|| println!("step {:5}: {}", report.step, message(&report)));
+                }
             }
-        }
+            Ok(())
+        })?;
         bar.finish_and_clear();
         Ok(trainer.module().valid())
     }
@@ -284,9 +295,9 @@ impl Run<'_> {
 
 fn message(report: &StepReport) -> String {
     let losses = report.losses;
-    let (answer, focal, dice, place) = (losses.cross_entropy, losses.focal, losses.dice, losses.place);
+    let (answer, focal, dice, peaks, place) = (losses.cross_entropy, losses.focal, losses.dice, losses.peaks, losses.place);
     format!(
-        "loss {:.3} (answer {answer:.3}, focal {focal:.3}, dice {dice:.3}, place {place:.3}), tokens right {:.1} %",
+        "loss {:.3} (answer {answer:.3}, focal {focal:.3}, dice {dice:.3}, peaks {peaks:.3}, place {place:.3}), tokens right {:.1} %",
         losses.total(),
         100.0 * losses.token_accuracy
     )

@@ -1,8 +1,8 @@
 //! Patches against sentences, and among their neighbours: the embedded model's image decoder.
 //!
 //! Deviation from the paper (Eq. 1): besides its layers, one a tap, there is one that sees all taps and finer maps at once and, by
-//! residual 3x3 convolutions, the patches around each. What is odd among its surroundings can be told without knowing the product,
-//! so this layer hears no text, and a name that is wrong or unknown does less harm. The map is the mean of its map and of the
+//! residual 3x3 convolutions and an attention, the patches around each and those of the whole image. What is odd among its
+//! surroundings can be told without knowing the product, so this layer hears no text, and a name that is wrong or unknown does less harm. The map is the mean of its map and of the
 //! paper's. As it is far surer of itself than it is right, its logits are divided by a temperature (Guo et al. 2017), which training
 //! does not see.
 
@@ -20,7 +20,9 @@ use burn::{
 };
 
 use super::{
-    Decoder, Localization, PatchTextDecoder, PatchTextDecoderConfig, Reference, TextPair, check_features, check_fit, matching,
+    Decoder, Localization, PatchTextDecoder, PatchTextDecoderConfig, Reference, TextPair, check_features, check_fit,
+    comparison::Comparison,
+    matching,
     upsample::{align_corners, average_squares},
 };
 use crate::{convolution::convolved, encoder::ImageFeatures, error::Result};
@@ -48,14 +50,14 @@ pub struct ContextDecoderConfig {
     /// Side of the squares of patches that the context sees as one, at least 1.
     #[config(default = 1)]
     pub coarseness: usize,
-    /// Channels of the joined taps.
+    /// Channels of the joined taps, a multiple of 4.
     #[config(default = 64)]
     pub width: usize,
     /// Widths of the encoder's [`fine`](ImageFeatures::fine) maps, which have two positions a square each way; the last row or column
     /// may be missing.
     #[config(default = "Vec::new()")]
     pub fine_widths: Vec<usize>,
-    /// Convolutions, each of which lets a square see one further.
+    /// Convolutions, each of which lets a square see one further, before the squares are compared with each other, and once more after.
     #[config(default = 2)]
     pub steps: usize,
 }
@@ -69,6 +71,7 @@ impl ContextDecoderConfig {
         let gathered = |&width: &usize| LinearConfig::new(FINE * FINE * width, self.width).with_bias(false).init(device);
         let padding = PaddingConfig2d::Explicit(KERNEL / 2, KERNEL / 2, KERNEL / 2, KERNEL / 2);
         let step = |_| Conv2dConfig::new([self.width; 2], [KERNEL; 2]).with_padding(padding.clone()).init(device);
+        let steps = || (0..self.steps).map(step).collect();
         ContextDecoder {
             layers: self.layers.init(device),
             context: Context {
@@ -76,7 +79,9 @@ impl ContextDecoderConfig {
                 taps: tap_widths.iter().enumerate().map(joined).collect(),
                 fine_norms: self.fine_widths.iter().map(norm).collect(),
                 fine: self.fine_widths.iter().map(gathered).collect(),
-                steps: (0..self.steps).map(step).collect(),
+                steps: steps(),
+                comparison: Comparison::new(self.width, device),
+                later_steps: steps(),
                 last: prior(LinearConfig::new(self.width, 1), device),
                 coarseness: self.coarseness.max(1),
             },
@@ -100,7 +105,7 @@ pub struct ContextDecoder {
     context: Context,
 }
 
-/// The layer that sees all taps, finer maps, and the squares around each.
+/// The layer that sees all taps, finer maps, the squares around each, and how they differ from the image's others.
 #[derive(Module, Debug)]
 struct Context {
     norms: Vec<LayerNorm>,
@@ -108,6 +113,8 @@ struct Context {
     fine_norms: Vec<LayerNorm>,
     fine: Vec<Linear>,
     steps: Vec<Conv2d>,
+    comparison: Comparison,
+    later_steps: Vec<Conv2d>,
     last: Linear,
     coarseness: usize,
 }
@@ -124,17 +131,12 @@ impl ContextDecoder {
         Self { layers, ..self }
     }
 
-    /// Probability that a pixel is abnormal by the context alone, not tempered: `[batch, 1, height, width]` in `[0, 1]`. Gradients
-    /// pass to the weights.
+    /// Logits of a pixel's being abnormal by the context alone, not tempered: `[batch, 1, height, width]`, upsampled as the layers' are.
+    /// Gradients pass to the weights.
     ///
     /// # Errors
     /// [`Error::Incompatible`](crate::Error::Incompatible) for taps or fine maps of other numbers, widths or grids than it was made for.
-    pub fn context_probabilities(&self, image: &ImageFeatures) -> Result<Tensor<4>> {
-        Ok(sigmoid(self.context_logits(image)?))
-    }
-
-    /// Upsampled as the layers' are, `[batch, 1, height, width]`.
-    fn context_logits(&self, image: &ImageFeatures) -> Result<Tensor<4>> {
+    pub fn context_logits(&self, image: &ImageFeatures) -> Result<Tensor<4>> {
         let batch = check_features(image, &self.layers.tap_widths())?;
         self.context.check_fine(image, batch)?;
         Ok(align_corners(self.context.logits(image), self.layers.map_size(image)))
@@ -169,11 +171,10 @@ impl Context {
     fn logits(&self, image: &ImageFeatures) -> Tensor<4> {
         let [rows, columns] = self.squares(image);
         let joined = self.joined(image);
-        let [batch, _, width] = joined.dims();
-        let squares = joined.swap_dims(1, 2).reshape([batch, width, rows, columns]);
-        let step = |squares: Tensor<4>, step| squares.clone() + convolved(step, relu(squares), KERNEL / 2);
-        let squares = relu(self.steps.iter().fold(squares, step));
-        let logits = self.last.forward(squares.flatten::<3>(2, 3).swap_dims(1, 2));
+        let around = |squares: Tensor<3>, steps| stepped(squares, steps, [rows, columns]);
+        let squares = around(self.comparison.forward(around(joined, &self.steps)), &self.later_steps);
+        let logits = self.last.forward(relu(squares));
+        let [batch, ..] = logits.dims();
         compressed(logits.reshape([batch, 1, rows, columns]))
     }
 
@@ -188,6 +189,14 @@ impl Context {
             .reduce(|sum, tap| sum + tap)
             .unwrap_or_else(|| Tensor::zeros([0, 0, 0], &self.last.weight.device()))
     }
+}
+
+/// Residual convolutions over squares, `[batch, squares, width]`.
+fn stepped(squares: Tensor<3>, steps: &[Conv2d], [rows, columns]: [usize; 2]) -> Tensor<3> {
+    let [batch, _, width] = squares.dims();
+    let map = squares.swap_dims(1, 2).reshape([batch, width, rows, columns]);
+    let step = |map: Tensor<4>, step| map.clone() + convolved(step, relu(map), KERNEL / 2);
+    steps.iter().fold(map, step).flatten::<3>(2, 3).swap_dims(1, 2)
 }
 
 /// About the same near 0, and a logarithm far from it.
@@ -263,7 +272,7 @@ mod tests {
         let found = values(decoder.localize(&image, Reference::Text(&text)).unwrap().map);
         let alone = values(decoder.layers().layer_probabilities(&image, &text).unwrap().mean_dim(1));
         // The corners of a map are those of the grid, where nothing is interpolated.
-        let context = values(decoder.context_probabilities(&image).unwrap());
+        let context = values(sigmoid(decoder.context_logits(&image).unwrap()));
         for corner in [0, 23, 19 * 24, 20 * 24 - 1] {
             let odds = (context[corner] / (1.0 - context[corner])).powf(1.0 / TEMPERATURE);
             let expected = (alone[corner] + odds / (1.0 + odds)) / 2.0;
@@ -274,16 +283,29 @@ mod tests {
     #[test]
     fn each_step_sees_one_square_further() {
         let device = Device::default();
+        let decoder = decoder(&device);
+        let squares = Tensor::<3>::random([2, 81, 12], Distribution::Normal(0.0, 1.0), &device);
+        let other = squares.clone().slice_fill([0..1, 40..41, 0..4], 5.0);
+        let reached = |cell: usize| (cell / 9).abs_diff(4) <= 2 && (cell % 9).abs_diff(4) <= 2;
+        for steps in [&decoder.context.steps, &decoder.context.later_steps] {
+            let change = (stepped(squares.clone(), steps, [9, 9]) - stepped(other.clone(), steps, [9, 9])).abs().sum_dim(2);
+            for (cell, change) in values(change.narrow(0, 0, 1).reshape([1, 1, 9, 9])).into_iter().enumerate() {
+                assert_eq!(change > 0.0, reached(cell), "cell {cell}: {change}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_square_sees_tokens_and_details_of_the_whole_image() {
+        let device = Device::default();
         let (decoder, image) = (decoder(&device), features([9, 9], &device));
         let [mut other_token, mut other_detail] = [image.clone(), image.clone()];
         other_token.patch_tokens[0] = image.patch_tokens[0].clone().slice_fill([0..1, 40..41, 0..4], 5.0);
         other_detail.fine[0] = image.fine[0].clone().slice_fill([0..1, 9..10, 8..9, 0..2], 5.0);
-        let logits = |image: &ImageFeatures| decoder.context.logits(image).narrow(0, 0, 1);
-        let reached = |cell: usize| (cell / 9).abs_diff(4) <= 2 && (cell % 9).abs_diff(4) <= 2;
+        let logits = |image: &ImageFeatures| decoder.context.logits(image);
         for other in [other_token, other_detail] {
-            for (cell, change) in values((logits(&image) - logits(&other)).abs()).into_iter().enumerate() {
-                assert_eq!(change > 0.0, reached(cell), "cell {cell}: {change}");
-            }
+            let change = values((logits(&image) - logits(&other)).abs());
+            assert!(change.iter().enumerate().all(|(cell, change)| (*change > 0.0) == (cell < 81)), "{change:?}");
         }
     }
 
@@ -310,7 +332,7 @@ mod tests {
     #[test]
     fn an_untrained_context_calls_little_anomalous() {
         let device = Device::default();
-        let map = values(decoder(&device).context_probabilities(&features([5, 6], &device)).unwrap());
+        let map = values(sigmoid(decoder(&device).context_logits(&features([5, 6], &device)).unwrap()));
         assert!(map.into_iter().all(|value| value > 0.0 && value < 0.1));
     }
 
@@ -318,7 +340,7 @@ mod tests {
     fn other_widths_are_refused() {
         let device = Device::default();
         let (decoder, image) = (decoder(&device), features([3, 4], &device));
-        let refused = |image: &ImageFeatures| match decoder.context_probabilities(image) {
+        let refused = |image: &ImageFeatures| match decoder.context_logits(image) {
             Err(Error::Incompatible { expected, found, .. }) => (expected, found),
             other => panic!("{other:?}"),
         };

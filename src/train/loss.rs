@@ -4,13 +4,27 @@
 //! the target by 1e-5 and has no class weight; dice loss adds 1 above and below, an image at a time. (The authors' dice
 //! loss loses the batch axis at a batch of one image and then works row by row; this one does not.)
 
-use burn::tensor::{Int, Tensor, activation::log_softmax};
+//!
+//! Beside the paper's losses, which count pixels, [`peaks`] counts images: a small anomaly is nothing to the mean over all pixels, and
+//! all to the verdict.
+
+use burn::tensor::{
+    Bool, Int, Tensor,
+    activation::{log_sigmoid, log_softmax},
+    module::max_pool2d,
+    ops::MaxPoolOptions,
+};
 
 /// Target of a position that is not supervised.
 pub const IGNORED: i64 = -100;
 
 /// Smoothing of the focal loss's targets and probabilities.
 const SMOOTHING: f32 = 1e-5;
+
+/// Pixels about an anomaly in which a map may fall off.
+const BORDER: usize = 4;
+/// A logit that is certainly normal.
+const NOWHERE: f32 = -30.0;
 
 /// Factors of the parts of Eq. 6; all are 1 in the paper.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -64,6 +78,26 @@ pub fn dice(probabilities: Tensor<4>, mask: Tensor<4>) -> Tensor<1> {
     let overlap = sum(probabilities.clone() * mask.clone());
     let share = (overlap * 2.0 + 1.0) / (sum(probabilities) + sum(mask) + 1.0);
     (1.0f32 - share.mean_dim(0)).flatten(0, 3)
+}
+
+/// Cross-entropy of the highest of an image's `logits`, `[batch, 1, height, width]`, which is what its verdict goes by: within the `mask`
+/// `[batch, 1, height, width]` of zeros and ones it should be high, and low in all that is over four pixels away from it. The mean
+/// over the anomalous images, and that over all of them, `[1]`.
+pub fn peaks(logits: Tensor<4>, mask: Tensor<4>) -> Tensor<1> {
+    let flat = |values: Tensor<4>| values.flatten::<2>(1, 3).max_dim(1);
+    let highest = |excluded: Tensor<4, Bool>| flat(logits.clone().mask_fill(excluded, NOWHERE));
+    let border = MaxPoolOptions {
+        kernel_size: [2 * BORDER + 1; 2],
+        stride: [1; 2],
+        padding: [(BORDER, BORDER); 2],
+        dilation: [1; 2],
+        ceil_mode: false,
+    };
+    let near = max_pool2d(mask.clone(), border).greater_elem(0.5);
+    let (inside, outside) = (highest(mask.clone().lower_elem(0.5)), highest(near));
+    let anomalous = flat(mask);
+    let found = (log_sigmoid(inside) * anomalous.clone()).sum() / anomalous.sum().clamp_min(1.0);
+    -found - log_sigmoid(-outside).mean()
 }
 
 /// Cross-entropy (Eq. 3) of `logits` `[batch, positions, vocabulary]` with the `targets` `[batch, positions]`: each position
@@ -121,6 +155,26 @@ mod tests {
         let wrong = PixelLoss::new(1.0 - mask.clone(), mask);
         assert!(number(right.focal) < 1e-6 && number(right.dice).abs() < 1e-6);
         assert!(number(wrong.focal) > 10.0 && (number(wrong.dice) - 0.8).abs() < 1e-6);
+    }
+
+    #[test]
+    fn an_image_s_highest_logits_count() {
+        let device = Device::default();
+        let map = |at: &[(usize, f32)], rest: f32| {
+            let mut values = vec![rest; 16];
+            at.iter().for_each(|&(index, value)| values[index] = value);
+            Tensor::<1>::from_data(values.as_slice(), &device).reshape([1, 1, 1, 16])
+        };
+        let mask = map(&[(2, 1.0), (3, 1.0)], 0.0);
+        let cost = |logits: f32| (1.0 + (-logits).exp()).ln();
+        let loss = |logits, mask: &Tensor<4>| number(peaks(logits, mask.clone()));
+        // Position 7 is at the border of the anomaly, and 8 is not.
+        let logits = map(&[(2, 1.0), (3, 2.0), (7, 9.0), (8, 3.0)], -5.0);
+        assert!((loss(logits.clone(), &mask) - cost(2.0) - cost(-3.0)).abs() < 1e-5);
+        assert!((loss(logits.clone(), &mask.clone().zeros_like()) - cost(-9.0)).abs() < 1e-5);
+        let both = loss(Tensor::cat(vec![logits.clone(); 2], 0), &Tensor::cat(vec![mask.clone(), mask.zeros_like()], 0));
+        assert!((both - cost(2.0) - (cost(-3.0) + cost(-9.0)) / 2.0).abs() < 1e-5);
+        assert!((loss(logits.clone(), &logits.ones_like()) - cost(9.0)).abs() < 1e-5);
     }
 
     #[test]

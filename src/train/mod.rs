@@ -5,7 +5,9 @@
 //! Deviations from the paper: AdamW where the authors use Adam with weight decay, since decay and adaptive step are then
 //! independent; everything is trained from nothing, where the authors have a pretrained language model that stays frozen. A
 //! small language model is slow to find out by itself where in the prompt a place is told, so the prompt learner's nine vectors
-//! are also asked, each by one linear layer, whether their place holds an anomaly; that layer is thrown away afterwards.
+//! are also asked, each by one linear layer, whether their place holds an anomaly; that layer is thrown away afterwards. The paper's
+//! losses count pixels, of which a small anomaly has few; the decoder's context also learns from [the highest of each
+//! image](loss::peaks).
 
 mod checkpoint;
 pub mod dialogue_data;
@@ -73,6 +75,8 @@ pub struct LossParts {
     pub focal: f32,
     /// Dice loss, summed over the layers (Eq. 5).
     pub dice: f32,
+    /// Cross-entropy of the images' highest values, beside the paper's losses.
+    pub peaks: f32,
     /// Cross-entropy of the places, beside the paper's losses.
     pub place: f32,
     /// Share of supervised tokens that are the likeliest.
@@ -82,13 +86,14 @@ pub struct LossParts {
 impl LossParts {
     /// The sum that is minimised.
     pub fn total(&self) -> f32 {
-        self.cross_entropy + self.focal + self.dice + self.place
+        self.cross_entropy + self.focal + self.dice + self.peaks + self.place
     }
 
     fn add_share(&mut self, other: &Self, share: f32) {
         self.cross_entropy += other.cross_entropy * share;
         self.focal += other.focal * share;
         self.dice += other.dice * share;
+        self.peaks += other.peaks * share;
         self.place += other.place * share;
         self.token_accuracy += other.token_accuracy * share;
     }

@@ -3,7 +3,10 @@
 use burn::{
     module::Module,
     nn::Linear,
-    tensor::{Bool, Int, Tensor, TensorData, activation::log_sigmoid},
+    tensor::{
+        Bool, Int, Tensor, TensorData,
+        activation::{log_sigmoid, sigmoid},
+    },
 };
 
 use super::{
@@ -25,6 +28,8 @@ use crate::{
 };
 
 const PLACES: usize = Place::ALL.len();
+/// Factor of the images' highest values beside the pixels of the context.
+const PEAKS: f32 = 0.2;
 
 /// A part that can be frozen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,26 +121,30 @@ impl Stages {
         self
     }
 
-    /// The loss of a batch: focal and dice of each layer, and the dialogue's cross-entropy (Eq. 3-6; the reference's `loss`),
-    /// each where the batch has what it needs.
+    /// The loss of a batch: focal and dice of each layer, and the dialogue's cross-entropy (Eq. 3-6; the reference's `loss`), and beside
+    /// them the peaks of the context's map and the places, each where the batch has what it needs.
     ///
     /// # Errors
     /// [`Error::Incompatible`] where batch and parts do not fit, [`Error::InvalidConfig`] for answers with neither pixels nor a
     /// map, and what the tokenizer reports.
     pub fn losses(&self, batch: &Batch, tokenizer: &Tokenizer) -> Result<Losses> {
+        let nothing = Tensor::<1>::zeros([1], &batch.features.embedding.device());
+        let [mut tokens, mut token_accuracy, mut place, mut peaks] = [(); 4].map(|()| nothing.clone());
         let (mut map, mut pixels) = (batch.map.clone(), None);
         if let Some(wanted) = &batch.pixels {
             let probabilities = match &wanted.layer {
                 Layer::Taps(objects) => {
                     self.decoder.layers().layer_probabilities(&batch.features, &self.text_pairs(objects, tokenizer)?)?
                 }
-                Layer::Context => self.decoder.context_probabilities(&batch.features)?,
+                Layer::Context => {
+                    let logits = self.decoder.context_logits(&batch.features)?;
+                    peaks = loss::peaks(logits.clone(), wanted.masks.clone()) * PEAKS;
+                    sigmoid(logits)
+                }
             };
             pixels = Some(PixelLoss::new(probabilities.clone(), wanted.masks.clone()));
             map = map.or_else(|| Some(probabilities.mean_dim(1)));
         }
-        let nothing = Tensor::<1>::zeros([1], &batch.features.embedding.device());
-        let [mut tokens, mut token_accuracy, mut place] = [nothing.clone(), nothing.clone(), nothing.clone()];
         if let Some(answers) = &batch.answers {
             let needed = || Error::InvalidConfig { what: "batch", reason: "answers need a map, or pixels that give one".into() };
             let prompt = self.prompt_learner.prompt(&batch.features, map.ok_or_else(needed)?)?;
@@ -148,10 +157,11 @@ impl Stages {
             cross_entropy: number(&tokens),
             focal: sum(|pixels| &pixels.focal),
             dice: sum(|pixels| &pixels.dice),
+            peaks: number(&peaks),
             place: number(&place),
             token_accuracy: number(&token_accuracy),
         };
-        Ok(Losses { total: loss::total(tokens, pixels, LossWeights::default()) + place, parts })
+        Ok(Losses { total: loss::total(tokens, pixels, LossWeights::default()) + peaks + place, parts })
     }
 
     /// Unit vectors of each image's normal and abnormal object, `[batch, width]` each.
@@ -263,6 +273,9 @@ mod tests {
         weights::StateDict,
     };
 
+    /// Sums of three numbers about 1.
+    const ROUNDING: f32 = 1e-5;
+
     fn stages(vocabulary: usize, device: &Device) -> Stages {
         Stages {
             text_tower: TextTowerConfig::new(vocabulary, 8).with_output(6).init(device).unwrap(),
@@ -331,6 +344,11 @@ mod tests {
         let all = stages.losses(&whole, &tokenizer).unwrap().parts;
         let pixels = stages.losses(&Batch { answers: None, ..whole.clone() }, &tokenizer).unwrap().parts;
         assert_eq!(pixels, LossParts { focal: all.focal, dice: all.dice, ..LossParts::default() });
+        let masks = Tensor::ones([2, 1, 6, 6], &device);
+        let context = Batch { pixels: Some(Pixels { masks, layer: Layer::Context }), answers: None, ..whole.clone() };
+        let context = stages.losses(&context, &tokenizer).unwrap();
+        let LossParts { focal, dice, peaks, .. } = context.parts;
+        assert!(peaks > 0.0 && (context.total.into_scalar::<f32>() - focal - dice - peaks).abs() < ROUNDING, "{:?}", context.parts);
         let map = Some(Tensor::zeros([2, 1, 6, 6], &device));
         let answers = stages.losses(&Batch { pixels: None, map, ..whole.clone() }, &tokenizer).unwrap().parts;
         assert!(answers.cross_entropy > 0.0 && answers.place > 0.0 && answers.focal == 0.0 && answers.dice == 0.0, "{answers:?}");

@@ -1,0 +1,89 @@
+//! Squares of an image among all others of it: what a surface shows again and again is ordinary, wherever it stands.
+
+use burn::{
+    module::Module,
+    nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig},
+    tensor::{Device, Tensor},
+};
+
+/// Heads of the attention; they divide the width.
+const HEADS: usize = 4;
+
+/// Self-attention without positions, beside a shortcut (Vaswani et al. 2017).
+#[derive(Module, Debug)]
+pub(super) struct Comparison {
+    norm: LayerNorm,
+    /// Queries, keys and values from one product.
+    projection: Linear,
+    output: Linear,
+}
+
+impl Comparison {
+    /// With random weights; `width` is a multiple of 4.
+    pub(super) fn new(width: usize, device: &Device) -> Self {
+        Self {
+            norm: LayerNormConfig::new(width).init(device),
+            projection: LinearConfig::new(width, 3 * width).init(device),
+            output: LinearConfig::new(width, width).init(device),
+        }
+    }
+
+    /// `[batch, squares, width]` to the same shape.
+    pub(super) fn forward(&self, squares: Tensor<3>) -> Tensor<3> {
+        let [batch, count, width] = squares.dims();
+        let packed = self.projection.forward(self.norm.forward(squares.clone()));
+        let packed = packed.reshape([batch, count, 3, HEADS, width / HEADS]).permute([2, 0, 3, 1, 4]);
+        let part = |index| packed.clone().narrow(0, index, 1).squeeze_dim::<4>(0);
+        let seen = attended(part(0), part(1), part(2)).swap_dims(1, 2);
+        squares + self.output.forward(seen.reshape([batch, count, width]))
+    }
+}
+
+/// Softmax attention, `[batch, heads, squares, size]` each.
+///
+/// Not Burn's own: the weights of all pairs of squares are most of the memory that training moves, and this one writes them three times
+/// where a softmax with its gradient writes them a dozen times. A column of ones beside the values sums the weights up.
+fn attended(queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>) -> Tensor<4> {
+    let size = queries.dims()[3];
+    let scores = (queries / (size as f32).sqrt()).matmul(keys.transpose());
+    let weights = (scores.clone() - scores.detach().max_dim(3)).exp();
+    let one = values.clone().narrow(3, 0, 1).ones_like();
+    let sums = weights.matmul(Tensor::cat(vec![values, one], 3));
+    sums.clone().narrow(3, 0, size) / sums.narrow(3, size, 1)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use burn::tensor::{Distribution, activation::softmax};
+
+    use super::*;
+
+    /// Sums of some dozen products of numbers about 1.
+    const ROUNDING: f32 = 1e-5;
+
+    fn distance(left: Tensor<3>, right: Tensor<3>) -> f32 {
+        (left - right).abs().max().into_scalar()
+    }
+
+    #[test]
+    fn it_is_softmax_attention_of_each_head() {
+        let device = Device::default();
+        let (comparison, squares) = (Comparison::new(8, &device), Tensor::<3>::random([1, 6, 8], Distribution::Normal(0.0, 1.0), &device));
+        let packed = comparison.projection.forward(comparison.norm.forward(squares.clone()));
+        let head = |head: usize| {
+            let part = |index: usize| packed.clone().narrow(2, index * 8 + head * 2, 2);
+            softmax(part(0).matmul(part(1).transpose()) / 2.0f32.sqrt(), 2).matmul(part(2))
+        };
+        let seen = Tensor::cat((0..HEADS).map(head).collect(), 2);
+        let expected = squares.clone() + comparison.output.forward(seen);
+        assert!(distance(comparison.forward(squares), expected) < ROUNDING);
+    }
+
+    #[test]
+    fn squares_may_stand_anywhere() {
+        let device = Device::default();
+        let (comparison, squares) = (Comparison::new(8, &device), Tensor::<3>::random([2, 9, 8], Distribution::Normal(0.0, 1.0), &device));
+        assert!(distance(comparison.forward(squares.clone().flip([1])), comparison.forward(squares).flip([1])) < ROUNDING);
+    }
+}
