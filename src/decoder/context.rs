@@ -2,9 +2,9 @@
 //!
 //! Deviation from the paper (Eq. 1): besides its layers, one a tap, there is one that sees all taps and finer maps at once and, by
 //! residual 3x3 convolutions and an attention, the patches around each and those of the whole image. What is odd among its
-//! surroundings can be told without knowing the product, so this layer hears no text, and a name that is wrong or unknown does less harm. The map is the mean of its map and of the
-//! paper's. As it is far surer of itself than it is right, its logits are divided by a temperature (Guo et al. 2017), which training
-//! does not see.
+//! surroundings can be told without knowing the product, so this layer hears no text, and a name that is wrong or unknown does less
+//! harm. The map is the mean of its map and of the paper's. As it is far surer of itself than it is right, its logits are divided by a
+//! temperature (Guo et al. 2017), which training does not see.
 
 use burn::{
     config::Config,
@@ -50,7 +50,7 @@ pub struct ContextDecoderConfig {
     /// Side of the squares of patches that the context sees as one, at least 1.
     #[config(default = 1)]
     pub coarseness: usize,
-    /// Channels of the joined taps, a multiple of 4.
+    /// Channels of the joined taps.
     #[config(default = 64)]
     pub width: usize,
     /// Widths of the encoder's [`fine`](ImageFeatures::fine) maps, which have two positions a square each way; the last row or column
@@ -131,8 +131,8 @@ impl ContextDecoder {
         Self { layers, ..self }
     }
 
-    /// Logits of a pixel's being abnormal by the context alone, not tempered: `[batch, 1, height, width]`, upsampled as the layers' are.
-    /// Gradients pass to the weights.
+    /// Logits of a pixel's being abnormal by the context alone, not tempered, and upsampled as the layers' are: `[batch, 1, height,
+    /// width]`. Gradients pass to the weights.
     ///
     /// # Errors
     /// [`Error::Incompatible`](crate::Error::Incompatible) for taps or fine maps of other numbers, widths or grids than it was made for.
