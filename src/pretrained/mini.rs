@@ -54,7 +54,7 @@ const UPSCALE: usize = 4;
 const COARSENESS: usize = 2;
 /// Channels in which patches meet texts.
 const TEXT_WIDTH: usize = 128;
-/// Less than half: a softmax over small simulated anomalies is careful. Few normal drawings of styles that were not trained on reach it.
+/// Less than half: a softmax over small simulated anomalies is careful.
 const TEXT_THRESHOLD: f32 = 0.37;
 /// Width of the language model.
 const LLM_WIDTH: usize = 128;
