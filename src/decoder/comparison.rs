@@ -6,15 +6,21 @@ use burn::{
     tensor::{Device, Tensor},
 };
 
+use super::upsample::average_squares;
+
 /// Heads of the attention.
 const HEADS: usize = 4;
+/// Side of the blocks of squares whose mean a square is compared with: all pairs cost four times as much, and find no more.
+const BLOCK: usize = 2;
 
-/// Self-attention without positions, beside a shortcut (Vaswani et al. 2017).
+/// Attention without positions of each square to blocks of squares, beside a shortcut (Vaswani et al. 2017; keys of blocks are those of
+/// Pyramid Vision Transformer, Wang et al. 2021, with plain means).
 #[derive(Module, Debug)]
 pub(super) struct Comparison {
     norm: LayerNorm,
-    /// Queries, keys and values from one product.
-    projection: Linear,
+    queries: Linear,
+    /// Keys and values from one product.
+    blocks: Linear,
     output: Linear,
 }
 
@@ -24,27 +30,33 @@ impl Comparison {
         let all_heads = HEADS * width.div_ceil(HEADS);
         Self {
             norm: LayerNormConfig::new(width).init(device),
-            projection: LinearConfig::new(width, 3 * all_heads).init(device),
+            queries: LinearConfig::new(width, all_heads).init(device),
+            blocks: LinearConfig::new(width, 2 * all_heads).init(device),
             output: LinearConfig::new(all_heads, width).init(device),
         }
     }
 
     /// `[batch, squares, width]` to the same shape; memory grows with the square of the squares.
-    pub(super) fn forward(&self, squares: Tensor<3>) -> Tensor<3> {
+    pub(super) fn forward(&self, squares: Tensor<3>, grid: [usize; 2]) -> Tensor<3> {
         let [batch, count, _] = squares.dims();
         let [all_heads, _] = self.output.weight.dims();
-        let packed = self.projection.forward(self.norm.forward(squares.clone()));
-        let packed = packed.reshape([batch, count, 3, HEADS, all_heads / HEADS]).permute([2, 0, 3, 1, 4]);
-        let part = |index| packed.clone().narrow(0, index, 1).squeeze_dim::<4>(0);
-        let seen = attended(part(0), part(1), part(2)).swap_dims(1, 2);
+        let heads = |packed: Tensor<3>, parts: usize| {
+            let [_, count, _] = packed.dims();
+            packed.reshape([batch, count, parts, HEADS, all_heads / HEADS]).permute([2, 0, 3, 1, 4])
+        };
+        let normed = self.norm.forward(squares.clone());
+        let queries = heads(self.queries.forward(normed.clone()), 1).squeeze_dim::<4>(0);
+        let blocks = heads(self.blocks.forward(average_squares(normed, grid, BLOCK, 1)), 2);
+        let part = |index| blocks.clone().narrow(0, index, 1).squeeze_dim::<4>(0);
+        let seen = attended(queries, part(0), part(1)).swap_dims(1, 2);
         squares + self.output.forward(seen.reshape([batch, count, all_heads]))
     }
 }
 
-/// Softmax attention, `[batch, heads, squares, size]` each.
+/// Softmax attention, `[batch, heads, squares or blocks, size]` each.
 ///
-/// Not Burn's own: the weights of all pairs of squares are most of the memory that training moves, and with fewer tensors of that size
-/// a step takes a tenth less time. A column of ones beside the values sums the weights up.
+/// Not Burn's own: the weights of all pairs are much of the memory that training moves, and with fewer tensors of that size
+/// a step takes less time. A column of ones beside the values sums the weights up.
 fn attended(queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>) -> Tensor<4> {
     let size = queries.dims()[3];
     let scores = (queries / (size as f32).sqrt()).matmul(keys.transpose());
@@ -69,24 +81,29 @@ mod tests {
     }
 
     #[test]
-    fn it_is_softmax_attention_of_each_head() {
+    fn it_is_softmax_attention_of_each_head_to_the_means_of_blocks() {
         let device = Device::default();
-        let (comparison, squares) = (Comparison::new(8, &device), Tensor::<3>::random([1, 6, 8], Distribution::Normal(0.0, 1.0), &device));
-        let packed = comparison.projection.forward(comparison.norm.forward(squares.clone()));
+        let (comparison, squares) = (Comparison::new(8, &device), Tensor::<3>::random([1, 8, 8], Distribution::Normal(0.0, 1.0), &device));
+        let normed = comparison.norm.forward(squares.clone());
+        let queries = comparison.queries.forward(normed.clone());
+        // Two rows of four squares are two blocks.
+        let means = normed.reshape([1, 2, 2, 2, 8]).mean_dims(&[1, 3]).reshape([1, 2, 8]);
+        let packed = comparison.blocks.forward(means);
         let head = |head: usize| {
             let part = |index: usize| packed.clone().narrow(2, index * 8 + head * 2, 2);
-            softmax(part(0).matmul(part(1).transpose()) / 2.0f32.sqrt(), 2).matmul(part(2))
+            softmax(queries.clone().narrow(2, head * 2, 2).matmul(part(0).transpose()) / 2.0f32.sqrt(), 2).matmul(part(1))
         };
         let seen = Tensor::cat((0..HEADS).map(head).collect(), 2);
         let expected = squares.clone() + comparison.output.forward(seen);
-        assert!(distance(comparison.forward(squares), expected) < ROUNDING);
+        assert!(distance(comparison.forward(squares, [2, 4]), expected) < ROUNDING);
     }
 
     #[test]
     fn squares_may_stand_anywhere() {
         let device = Device::default();
         // No multiple of the heads.
-        let (comparison, squares) = (Comparison::new(6, &device), Tensor::<3>::random([2, 9, 6], Distribution::Normal(0.0, 1.0), &device));
-        assert!(distance(comparison.forward(squares.clone().flip([1])), comparison.forward(squares).flip([1])) < ROUNDING);
+        let (comparison, squares) = (Comparison::new(6, &device), Tensor::<3>::random([2, 16, 6], Distribution::Normal(0.0, 1.0), &device));
+        let compared = |squares| comparison.forward(squares, [4, 4]);
+        assert!(distance(compared(squares.clone().flip([1])), compared(squares).flip([1])) < ROUNDING);
     }
 }

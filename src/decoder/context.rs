@@ -172,7 +172,8 @@ impl Context {
         let [rows, columns] = self.squares(image);
         let joined = self.joined(image);
         let around = |squares: Tensor<3>, steps| stepped(squares, steps, [rows, columns]);
-        let squares = around(self.comparison.forward(around(joined, &self.steps)), &self.later_steps);
+        let compared = self.comparison.forward(around(joined, &self.steps), [rows, columns]);
+        let squares = around(compared, &self.later_steps);
         let logits = self.last.forward(relu(squares));
         let [batch, ..] = logits.dims();
         compressed(logits.reshape([batch, 1, rows, columns]))

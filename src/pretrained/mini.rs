@@ -47,7 +47,7 @@ const NEIGHBOURHOOD: usize = 5;
 /// Share of the text map in a map against normal images.
 const TEXT_WEIGHT: f32 = 0.1;
 /// What is added to it where the text finds nothing in the normal images.
-const TEXT_TRUST: f32 = 1.0;
+const TEXT_TRUST: f32 = 1.5;
 /// Values of the map a patch, each way: half of the 8 pixels that a patch has, as the map is interpolated between patches anyway.
 const UPSCALE: usize = 4;
 /// Side of the squares of patches that the decoder's context sees as one: the finest tap has a value for each.

@@ -9,8 +9,8 @@ use crate::{
 };
 
 /// Mean of the text map's highest values in normal images, at which trust in it has fallen to 1/e: what the embedded decoder says of
-/// drawn parts is mostly below, of photographed magnetic tiles far above.
-const DOUBT: f32 = 0.025;
+/// drawn parts is mostly below, of photographed magnetic tiles mostly far above.
+const DOUBT: f32 = 0.07;
 
 /// A normal image that is compared, and the text's value in each of its squares, if that is listened to.
 pub(super) struct Subject<'a> {
@@ -29,7 +29,7 @@ pub(super) fn subjects<'a>(bank: &MemoryBank, images: &'a [ImageFeatures], text_
 pub(super) fn trust(bank: &MemoryBank, normals: &[Vec<Subject<'_>>]) -> Result<f32> {
     let peaks = normals.iter().flatten().map(|subject| subject.text_peaks(bank)).collect::<Result<Vec<_>>>()?.concat();
     let mean = peaks.iter().sum::<f32>() / peaks.len().max(1) as f32;
-    Ok(if peaks.is_empty() { 0.0 } else { bank.options.text_trust * (-mean / DOUBT).exp() })
+    Ok(if peaks.is_empty() { 0.0 } else { bank.options.text_trust * (-(mean / DOUBT).powi(2)).exp() })
 }
 
 impl Subject<'_> {

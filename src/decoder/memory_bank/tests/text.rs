@@ -42,7 +42,8 @@ fn a_text_that_finds_nothing_in_normal_images_counts_more() {
         values(with.raw)[0] - values(bank.localize(&query, [4, 4]).unwrap().raw)[0]
     };
     assert!((added([0.0; 3]) - 0.8).abs() < ROUNDING);
-    assert!((added([0.01, 0.02, 0.045]) - 0.2 - 0.6 * (-1.0f32).exp()).abs() < ROUNDING);
+    assert!((added([0.01, 0.02, 0.075]) - 0.2 - 0.6 * (-0.25f32).exp()).abs() < ROUNDING);
+    assert!((added([0.03, 0.06, 0.12]) - 0.2 - 0.6 * (-1.0f32).exp()).abs() < ROUNDING);
     assert!((added([0.9, 0.0, 0.0]) - 0.2).abs() < 1e-4);
 }
 
