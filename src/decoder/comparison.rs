@@ -10,7 +10,7 @@ use super::upsample::average_squares;
 
 /// Heads of the attention.
 const HEADS: usize = 4;
-/// Side of the blocks of squares whose mean a square is compared with: all pairs cost four times as much, and find no more.
+/// Side of the blocks of squares whose mean a square is compared with; all pairs of squares cost four times as much.
 const BLOCK: usize = 2;
 
 /// Attention without positions of each square to blocks of squares, beside a shortcut (Vaswani et al. 2017; keys of blocks are those of
