@@ -38,18 +38,17 @@ impl Comparison {
 
     /// `[batch, squares, width]` to the same shape; memory grows with the square of the squares.
     pub(super) fn forward(&self, squares: Tensor<3>, grid: [usize; 2]) -> Tensor<3> {
-        let [batch, count, _] = squares.dims();
         let [all_heads, _] = self.output.weight.dims();
-        let heads = |packed: Tensor<3>, parts: usize| {
-            let [_, count, _] = packed.dims();
-            packed.reshape([batch, count, parts, HEADS, all_heads / HEADS]).permute([2, 0, 3, 1, 4])
+        let heads = |rows: Tensor<3>| {
+            let [batch, count, _] = rows.dims();
+            rows.reshape([batch, count, HEADS, all_heads / HEADS]).swap_dims(1, 2)
         };
         let normed = self.norm.forward(squares.clone());
-        let queries = heads(self.queries.forward(normed.clone()), 1).squeeze_dim::<4>(0);
-        let blocks = heads(self.blocks.forward(average_squares(normed, grid, BLOCK, 1)), 2);
-        let part = |index| blocks.clone().narrow(0, index, 1).squeeze_dim::<4>(0);
-        let seen = attended(queries, part(0), part(1)).swap_dims(1, 2);
-        squares + self.output.forward(seen.reshape([batch, count, all_heads]))
+        let queries = self.queries.forward(normed.clone());
+        let blocks = self.blocks.forward(average_squares(normed, grid, BLOCK, 1));
+        let [keys, values] = [0, all_heads].map(|start| heads(blocks.clone().narrow(2, start, all_heads)));
+        let seen = attended(heads(queries), keys, values).swap_dims(1, 2).flatten::<3>(2, 3);
+        squares + self.output.forward(seen)
     }
 }
 
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn squares_may_stand_anywhere() {
+    fn a_mirrored_image_has_mirrored_squares() {
         let device = Device::default();
         // No multiple of the heads.
         let (comparison, squares) = (Comparison::new(6, &device), Tensor::<3>::random([2, 16, 6], Distribution::Normal(0.0, 1.0), &device));
