@@ -16,7 +16,7 @@ mod subject;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{
-    CALIBRATED, Localization, check_features,
+    CALIBRATED, Localization, check_features, check_fit,
     upsample::{align_corners, antialiased, average_squares, blur},
 };
 use crate::{
@@ -132,15 +132,15 @@ impl MemoryBank {
         self.localize_with_text(image, None, size)
     }
 
-    /// [`localize`](Self::localize) for a bank that also listens to the text, with the image's map against the text pair. The score is
-    /// divided by one plus the text's weight, so that it stays in `[0, 1]` where no cosine is negative; it ranks images of
-    /// one bank.
+    /// [`localize`](Self::localize) for a bank that also listens to the text, with the image's map against the text pair. Score and raw
+    /// map are divided by one plus the text's weight, so that they stay in `[0, 1]` where no cosine is negative; the score ranks
+    /// images of one bank.
     ///
     /// # Errors
-    /// As [`localize`](Self::localize).
+    /// As [`localize`](Self::localize), and [`Error::Incompatible`] for a text map that is not one channel an image.
     pub fn localize_with_text(&self, image: &ImageFeatures, text_map: Option<Tensor<4>>, size: [usize; 2]) -> Result<Localization> {
         check_features(image, &self.tap_widths())?;
-        let text = text_map.map(|map| self.on_squares(map, image.grid));
+        let text = text_map.map(|map| self.on_squares(map, image)).transpose()?;
         let Match { plain, shape } = self.matched(image, None).map(|similarity| self.less_text(similarity, text.as_ref()));
         let similarity = self.on_patches(plain, image.grid);
         let plain = anomaly(similarity.clone(), image.grid, size);
@@ -153,8 +153,8 @@ impl MemoryBank {
             }
         };
         let map = self.calibration.as_ref().map(|calibration| calibration.apply(shape.clone(), score.clone()));
-        let raw = peaking(shape, plain);
         let most = 1.0 + if text.is_some() { self.weight_of_text() } else { 0.0 };
+        let raw = peaking(shape, plain) / most;
         Ok(Localization { map: map.unwrap_or_else(|| raw.clone()), raw, threshold: CALIBRATED, score: score / most })
     }
 
@@ -187,9 +187,13 @@ impl MemoryBank {
         antialiased(similarity.reshape([batch, 1, rows, columns]), grid).flatten(0, 3)
     }
 
-    /// A text map's value in each compared square, `[batch * compared squares]`.
-    fn on_squares(&self, text_map: Tensor<4>, grid: [usize; 2]) -> Tensor<1> {
-        antialiased(text_map, self.coarse(grid)).flatten(0, 3)
+    /// A text map's value in each compared square of an image's batch, `[batch * compared squares]`.
+    fn on_squares(&self, text_map: Tensor<4>, image: &ImageFeatures) -> Result<Tensor<1>> {
+        let ([maps, channels, ..], images) = (text_map.dims(), image.patch_tokens.first().map_or(0, |tokens| tokens.dims()[0]));
+        for (expected, found) in [(images, maps), (1, channels)] {
+            check_fit("the text map", expected, found)?;
+        }
+        Ok(antialiased(text_map, self.coarse(image.grid)).flatten(0, 3))
     }
 
     /// How much the text map counts.

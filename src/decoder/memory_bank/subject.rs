@@ -20,7 +20,7 @@ pub(super) struct Subject<'a> {
 }
 
 pub(super) fn subjects<'a>(bank: &MemoryBank, images: &'a [ImageFeatures], text_map: Option<TextMap<'_>>) -> Result<Vec<Subject<'a>>> {
-    let on_squares = |features: &ImageFeatures, text_map: TextMap<'_>| Ok(bank.on_squares(text_map(features)?, features.grid));
+    let on_squares = |features: &ImageFeatures, text_map: TextMap<'_>| bank.on_squares(text_map(features)?, features);
     let subject = |features| Ok(Subject { features, text: text_map.map(|text_map| on_squares(features, text_map)).transpose()? });
     images.iter().map(subject).collect()
 }

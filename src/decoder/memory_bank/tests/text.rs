@@ -17,7 +17,7 @@ fn a_bank_with_text_adds_its_share_before_calibration() {
     let [score, bank_s_score] = [values(found.score)[0], values(plain.score)[0]];
     assert!((score - bank_s_score / 1.2).abs() < ROUNDING, "a share of the most that bank and text can find together");
     for (found, plain) in values(found.raw).into_iter().zip(values(plain.raw)) {
-        assert!((found - plain - 0.1).abs() < ROUNDING);
+        assert!((found * 1.2 - plain - 0.1).abs() < ROUNDING, "raw maps are shares of that, too");
     }
     for (found, plain) in values(found.map).into_iter().zip(values(plain.map)) {
         assert!((found - plain).abs() < 1e-4);
@@ -39,7 +39,10 @@ fn a_text_that_finds_nothing_in_normal_images_counts_more() {
         let bank = MemoryBank::with_text(&normals, &[], &text_map, options.clone()).unwrap();
         let (query, lit) = (image(4, 4, 1), Tensor::<4>::ones([1, 1, 4, 4], &Device::default()));
         let with = bank.localize_with_text(&query, Some(lit), [4, 4]).unwrap();
-        values(with.raw)[0] - values(bank.localize(&query, [4, 4]).unwrap().raw)[0]
+        let without = bank.localize(&query, [4, 4]).unwrap();
+        let weight = bank.weight_of_text();
+        assert!((values(with.raw)[0] * (1.0 + weight) - values(without.raw)[0] - weight).abs() < ROUNDING);
+        weight
     };
     assert!((added([0.0; 3]) - 0.8).abs() < ROUNDING);
     assert!((added([0.01, 0.02, 0.075]) - 0.2 - 0.6 * (-0.25f32).exp()).abs() < ROUNDING);
@@ -84,4 +87,22 @@ fn two_views_of_one_image_in_a_batch_may_be_compared_with_text() {
     let options = MemoryBankOptions { text_trust: 1.0, ..MemoryBankOptions::default() };
     let bank = MemoryBank::with_text(&[vec![image(4, 4, 2)]], &[], &text_map, options).unwrap();
     assert_eq!(bank.trust, 1.0);
+}
+
+#[test]
+fn a_text_map_of_other_images_or_more_channels_is_refused() {
+    let map = |shape: [usize; 4]| Tensor::<4>::zeros(shape, &Device::default());
+    let refused = |result: Result<()>| match result {
+        Err(Error::Incompatible { left: "the text map", expected, found, .. }) => (expected, found),
+        other => panic!("{other:?}"),
+    };
+    let bank = |shape: [usize; 4]| {
+        let text_map = |_: &ImageFeatures| Ok(map(shape));
+        MemoryBank::with_text(&[vec![image(4, 4, 2)]], &[], &text_map, MemoryBankOptions::default())
+    };
+    assert_eq!(refused(bank([1, 1, 4, 4]).map(|_| ())), (2, 1));
+    let bank = bank([2, 1, 4, 4]).unwrap();
+    let localized = |shape: [usize; 4]| bank.localize_with_text(&image(4, 4, 1), Some(map(shape)), [4, 4]).map(|_| ());
+    assert_eq!((refused(localized([2, 1, 4, 4])), refused(localized([1, 3, 4, 4]))), ((1, 2), (1, 3)));
+    assert!(localized([1, 1, 9, 5]).is_ok(), "of any size");
 }
