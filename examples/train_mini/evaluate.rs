@@ -18,6 +18,8 @@ pub struct Score {
     normal: [usize; 2],
     anomalous: [usize; 2],
     places: [usize; 2],
+    /// Of the images that were called anomalous.
+    found_places: [usize; 2],
     sentences: [usize; 2],
 }
 
@@ -31,7 +33,11 @@ impl Score {
         };
         count(if anomalous { &mut self.anomalous } else { &mut self.normal }, right);
         if let [place] = places {
-            count(&mut self.places, said(answer) == BTreeSet::from([*place]));
+            let placed = said(answer) == BTreeSet::from([*place]);
+            count(&mut self.places, placed);
+            if right {
+                count(&mut self.found_places, placed);
+            }
         }
         count(&mut self.sentences, answer == Facts { object: "", places }.answer_presence());
     }
@@ -61,6 +67,7 @@ impl Add for Score {
             normal: sum(self.normal, other.normal),
             anomalous: sum(self.anomalous, other.anomalous),
             places: sum(self.places, other.places),
+            found_places: sum(self.found_places, other.found_places),
             sentences: sum(self.sentences, other.sentences),
         }
     }
@@ -71,7 +78,8 @@ impl fmt::Display for Score {
         let share = |[right, all]: [usize; 2]| format!("{:.1} % of {all}", 100.0 * right as f64 / all.max(1) as f64);
         let verdicts = [self.normal[0] + self.anomalous[0], self.normal[1] + self.anomalous[1]];
         write!(formatter, "verdicts right {} (normal {}, anomalous {}); ", share(verdicts), share(self.normal), share(self.anomalous))?;
-        write!(formatter, "place right {} with one anomaly; whole sentence right {}", share(self.places), share(self.sentences))
+        write!(formatter, "place right {} with one anomaly, {} of these found; ", share(self.places), share(self.found_places))?;
+        write!(formatter, "whole sentence right {}", share(self.sentences))
     }
 }
 
