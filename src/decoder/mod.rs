@@ -103,7 +103,7 @@ pub trait Decoder: fmt::Debug + Send + Sync {
 /// Size of the batch, once the number of taps, their widths and their grid are found to be right.
 pub(crate) fn check_features(image: &ImageFeatures, widths: &[usize]) -> Result<usize> {
     let fits = |expected, found| check_fit("the image encoder", expected, found);
-    let batch = image.patch_tokens.first().map_or(0, |tokens| tokens.dims()[0]);
+    let batch = image.images();
     fits(widths.len(), image.patch_tokens.len())?;
     for (tokens, &width) in image.patch_tokens.iter().zip(widths) {
         let [images, patches, found] = tokens.dims();

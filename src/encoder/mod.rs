@@ -32,6 +32,13 @@ pub struct ImageFeatures {
     pub embedding: Tensor<2>,
 }
 
+impl ImageFeatures {
+    /// How many images the first tap's tokens are of; 0 without taps.
+    pub(crate) fn images(&self) -> usize {
+        self.patch_tokens.first().map_or(0, |tokens| tokens.dims()[0])
+    }
+}
+
 /// Turns images and sentences into vectors.
 pub trait Encoder: fmt::Debug + Send + Sync {
     /// How a photograph becomes the tensor that [`encode_images`](Self::encode_images) takes.

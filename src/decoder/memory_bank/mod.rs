@@ -137,7 +137,8 @@ impl MemoryBank {
     /// images of one bank.
     ///
     /// # Errors
-    /// As [`localize`](Self::localize), and [`Error::Incompatible`] for a text map that is not one channel an image.
+    /// As [`localize`](Self::localize), [`Error::Incompatible`] for a text map that is not one channel an image, and [`Error::Component`]
+    /// for one without pixels.
     pub fn localize_with_text(&self, image: &ImageFeatures, text_map: Option<Tensor<4>>, size: [usize; 2]) -> Result<Localization> {
         check_features(image, &self.tap_widths())?;
         let text = text_map.map(|map| self.on_squares(map, image)).transpose()?;
@@ -189,9 +190,11 @@ impl MemoryBank {
 
     /// A text map's value in each compared square of an image's batch, `[batch * compared squares]`.
     fn on_squares(&self, text_map: Tensor<4>, image: &ImageFeatures) -> Result<Tensor<1>> {
-        let ([maps, channels, ..], images) = (text_map.dims(), image.patch_tokens.first().map_or(0, |tokens| tokens.dims()[0]));
-        for (expected, found) in [(images, maps), (1, channels)] {
-            check_fit("the text map", expected, found)?;
+        let [maps, channels, rows, columns] = text_map.dims();
+        check_fit("the text map", image.images(), maps)?;
+        check_fit("the text map", 1, channels)?;
+        if rows * columns == 0 {
+            return Err(Error::component("the text map", "it has no pixels"));
         }
         Ok(antialiased(text_map, self.coarse(image.grid)).flatten(0, 3))
     }
@@ -226,7 +229,7 @@ impl MemoryBank {
     fn fill(&mut self, normals: &[Vec<ImageFeatures>], device: &Device) -> Result<()> {
         let rows = |view: &ImageFeatures| {
             let [rows, columns] = self.coarse(view.grid);
-            view.patch_tokens.first().map_or(0, |tokens| tokens.dims()[0] * rows * columns)
+            view.images() * rows * columns
         };
         let patches = |views: &Vec<ImageFeatures>| views.iter().map(rows).sum();
         let counts: Vec<usize> = normals.iter().map(patches).collect();

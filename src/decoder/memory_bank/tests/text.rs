@@ -90,7 +90,7 @@ fn two_views_of_one_image_in_a_batch_may_be_compared_with_text() {
 }
 
 #[test]
-fn a_text_map_of_other_images_or_more_channels_is_refused() {
+fn a_text_map_of_other_images_of_more_channels_or_without_pixels_is_refused() {
     let map = |shape: [usize; 4]| Tensor::<4>::zeros(shape, &Device::default());
     let refused = |result: Result<()>| match result {
         Err(Error::Incompatible { left: "the text map", expected, found, .. }) => (expected, found),
@@ -105,4 +105,5 @@ fn a_text_map_of_other_images_or_more_channels_is_refused() {
     let localized = |shape: [usize; 4]| bank.localize_with_text(&image(4, 4, 1), Some(map(shape)), [4, 4]).map(|_| ());
     assert_eq!((refused(localized([2, 1, 4, 4])), refused(localized([1, 3, 4, 4]))), ((1, 2), (1, 3)));
     assert!(localized([1, 1, 9, 5]).is_ok(), "of any size");
+    assert!(matches!(localized([1, 1, 0, 5]), Err(Error::Component { .. })), "but not of none");
 }
