@@ -5,7 +5,10 @@ use anomalygpt::{
     simulate::{Defect, SimulateOptions, Simulated, simulate},
 };
 use image::{GrayImage, RgbImage};
-use rand::{RngExt, seq::IndexedRandom};
+use rand::{
+    RngExt,
+    seq::{IndexedRandom, IteratorRandom},
+};
 use rand_chacha::ChaCha8Rng;
 
 use crate::lines::Line;
@@ -57,8 +60,7 @@ pub(crate) fn draw(
     let side = *SIDES.choose(rng).unwrap_or(&NORMAL_SIDE);
     let image = line.draw(rng, side, side);
     for _ in 0..if anomalous { ATTEMPTS } else { 0 } {
-        // The paper cuts from another normal image; half of the time that is one of another product.
-        let source = if rng.random_bool(0.5) { line } else { others.choose(rng).unwrap_or(line) }.draw(rng, side, side);
+        let source = source(line, others, rng).draw(rng, side, side);
         let simulated = simulate(rng, &image, &source, options)?;
         if is_visible(&simulated) {
             let Simulated { image, mask, patches, .. } = simulated;
@@ -67,6 +69,15 @@ pub(crate) fn draw(
         }
     }
     Ok(Drawn { image, mask: None, places: Vec::new() })
+}
+
+/// Whose image patches are cut from: the paper's is of any product. Here it is of another one, or half of the time of the same, unless
+/// that would show nothing.
+fn source<'a>(line: &'a Line, others: &'a [Line], rng: &mut ChaCha8Rng) -> &'a Line {
+    if !line.is_irregular() && rng.random_bool(0.5) {
+        return line;
+    }
+    others.iter().filter(|other| other.name() != line.name()).choose(rng).unwrap_or(line)
 }
 
 /// Normal images of a line, for a memory bank.

@@ -28,6 +28,14 @@ impl Line {
         }
     }
 
+    /// Whether a piece of it, put elsewhere on it, can't be told from the rest.
+    pub fn is_irregular(&self) -> bool {
+        match self {
+            Self::Drawn(product) => product.kind.is_irregular(),
+            Self::Photographed(photograph, _) => photograph.is_irregular,
+        }
+    }
+
     /// A normal image.
     pub fn draw(&self, rng: &mut ChaCha8Rng, width: u32, height: u32) -> RgbImage {
         match self {

@@ -9,6 +9,8 @@ use rand_chacha::ChaCha8Rng;
 pub struct Photograph {
     /// The name for descriptions, without an article.
     pub name: &'static str,
+    /// Whether a piece of it, put elsewhere on it, can't be told from the rest.
+    pub is_irregular: bool,
     image: RgbImage,
 }
 
@@ -17,12 +19,13 @@ pub struct Photograph {
 /// # Errors
 /// What the decoder says of a file that is broken.
 pub fn all() -> image::ImageResult<Vec<Photograph>> {
-    let files: [(&'static str, &[u8]); 3] = [
-        ("brick", include_bytes!("data/brick.jpg")),
-        ("grass", include_bytes!("data/grass.jpg")),
-        ("gravel", include_bytes!("data/gravel.jpg")),
+    let files: [(&'static str, bool, &[u8]); 3] = [
+        ("brick", false, include_bytes!("data/brick.jpg")),
+        ("grass", true, include_bytes!("data/grass.jpg")),
+        ("gravel", true, include_bytes!("data/gravel.jpg")),
     ];
-    files.into_iter().map(|(name, bytes)| Ok(Photograph { name, image: image::load_from_memory(bytes)?.to_rgb8() })).collect()
+    let read = |(name, is_irregular, bytes)| Ok(Photograph { name, is_irregular, image: image::load_from_memory(bytes)?.to_rgb8() });
+    files.into_iter().map(read).collect()
 }
 
 impl Photograph {

@@ -42,6 +42,14 @@ macro_rules! kinds {
     };
 }
 
+impl Kind {
+    /// Whether a piece of the surface, put elsewhere on it, can't be told from the rest.
+    pub fn is_irregular(self) -> bool {
+        use Kind::{Carpet, Concrete, Felt, Leather, Paper, Plastic, Terrazzo, Tile, Wood};
+        matches!(self, Carpet | Concrete | Felt | Leather | Paper | Plastic | Terrazzo | Tile | Wood)
+    }
+}
+
 kinds! {
     Nut "metal nut" hardware::nut,
     Washer "washer" hardware::washer,
