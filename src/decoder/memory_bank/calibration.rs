@@ -170,14 +170,14 @@ pub(super) fn calibrate(
 impl Subject<'_> {
     /// The scores of its batch.
     fn scores(&self, bank: &MemoryBank, plain: Tensor<1>) -> Result<Vec<f32>> {
-        let plain = host(1.0f32 - bank.less_text(plain, self.text.as_ref()))?;
+        let plain = host(1.0f32 - bank.less_text(plain, self.text.as_ref().map(|text| &text.on_squares)))?;
         Ok(plain.chunks(bank.squares(self.features.grid).max(1)).map(|image| bank.options.score.of(image)).collect())
     }
 
-    fn samples(&self, bank: &MemoryBank, Match { plain, shape }: Match) -> Result<Vec<Sample>> {
+    fn samples(&self, bank: &MemoryBank, matched: Match) -> Result<Vec<Sample>> {
         let grid = self.features.grid;
-        let shape = bank.less_text(shape.unwrap_or_else(|| plain.clone()), self.text.as_ref());
-        let shapes = host(1.0f32 - bank.smoothed(bank.on_patches(shape, grid), grid))?;
+        let plain = matched.plain.clone();
+        let shapes = host(1.0f32 - bank.shaped(matched, self.text.as_ref(), grid))?;
         let shapes = shapes.chunks((grid[0] * grid[1]).max(1)).map(<[f32]>::to_vec);
         Ok(self.scores(bank, plain)?.into_iter().zip(shapes).map(|(score, shape)| Sample { score, shape }).collect())
     }

@@ -15,13 +15,6 @@ pub(super) struct Match {
     pub(super) shape: Option<Tensor<1>>,
 }
 
-impl Match {
-    /// Both, changed in the same way.
-    pub(super) fn map(self, change: impl Fn(Tensor<1>) -> Tensor<1>) -> Self {
-        Self { plain: change(self.plain), shape: self.shape.map(change) }
-    }
-}
-
 impl MemoryBank {
     /// Compares an image with the bank, without the rows of one of the bank's images, if any.
     pub(super) fn matched(&self, image: &ImageFeatures, left_out: Option<usize>) -> Match {

@@ -5,7 +5,8 @@
 //!
 //! Beyond the paper: normal images may bring further views of themselves (flipped ones, say), a bank that grows too large
 //! is thinned, and the map is calibrated on the normal images, so that a good product's map is dark and the prompt learner
-//! sees the same scale for all products. The text may be heard too, the more the less it finds in the normal images.
+//! sees the same scale for all products. It is blurred, and upsampled over pixels' areas. The text may be heard too, the more
+//! the less it finds in the normal images; its map stays sharp.
 //! [`MemoryBankOptions::original`] switches all of this off.
 
 mod calibration;
@@ -16,7 +17,7 @@ mod subject;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{
-    CALIBRATED, Localization, check_features, check_fit,
+    CALIBRATED, Localization, check_features,
     upsample::{align_corners, antialiased, average_squares, blur},
 };
 use crate::{
@@ -29,7 +30,7 @@ pub use options::{MemoryBankOptions, ScoreRule};
 
 use calibration::Calibration;
 use matching::Match;
-use subject::subjects;
+use subject::{Heard, subjects};
 
 /// Least norm of a token, as in the reference.
 const LEAST_NORM: f32 = 1e-8;
@@ -141,22 +142,29 @@ impl MemoryBank {
     /// for one without pixels.
     pub fn localize_with_text(&self, image: &ImageFeatures, text_map: Option<Tensor<4>>, size: [usize; 2]) -> Result<Localization> {
         check_features(image, &self.tap_widths())?;
-        let text = text_map.map(|map| self.on_squares(map, image)).transpose()?;
-        let Match { plain, shape } = self.matched(image, None).map(|similarity| self.less_text(similarity, text.as_ref()));
-        let similarity = self.on_patches(plain, image.grid);
-        let plain = anomaly(similarity.clone(), image.grid, size);
+        let text = text_map.map(|map| Heard::new(self, map, image)).transpose()?;
+        let matched = self.matched(image, None);
+        let similarity = self.on_patches(self.less_text(matched.plain.clone(), text.as_ref().map(|text| &text.on_squares)), image.grid);
+        let plain = self.anomaly(similarity.clone(), image.grid, size);
         let score = score(&plain, &similarity, self.options.score);
-        let shape = match (shape, self.options.smoothing > 0.0) {
-            (None, false) => plain.clone(),
-            (shape, _) => {
-                let on_patches = shape.map_or(similarity, |shape| self.on_patches(shape, image.grid));
-                anomaly(self.smoothed(on_patches, image.grid), image.grid, size)
-            }
-        };
+        let shape = self.anomaly(self.shaped(matched, text.as_ref(), image.grid), image.grid, size);
         let map = self.calibration.as_ref().map(|calibration| calibration.apply(shape.clone(), score.clone()));
         let most = 1.0 + if text.is_some() { self.weight_of_text() } else { 0.0 };
         let raw = peaking(shape, plain) / most;
         Ok(Localization { map: map.unwrap_or_else(|| raw.clone()), raw, threshold: CALIBRATED, score: score / most })
+    }
+
+    /// What the map's shape comes of, `[batch * patches]`: similarities are blurred as the options say, the text stays as sharp as it is.
+    fn shaped(&self, Match { plain, shape }: Match, text: Option<&Heard>, grid: [usize; 2]) -> Tensor<1> {
+        let on_patches = self.on_patches(shape.unwrap_or(plain), grid);
+        self.less_text(self.smoothed(on_patches, grid), text.map(|text| &text.on_patches))
+    }
+
+    /// One minus the upsampled similarity `[batch * patches]`: `[batch, 1, height, width]`.
+    fn anomaly(&self, similarity: Tensor<1>, grid: [usize; 2], size: [usize; 2]) -> Tensor<4> {
+        let batch = similarity.dims()[0] / (grid[0] * grid[1]).max(1);
+        let upsampled = if self.options.aligned_corners { align_corners } else { antialiased };
+        1.0f32 - upsampled(similarity.reshape([batch, 1, grid[0], grid[1]]), size)
     }
 
     /// Blurred as the options say, `[batch * patches]`.
@@ -188,23 +196,12 @@ impl MemoryBank {
         antialiased(similarity.reshape([batch, 1, rows, columns]), grid).flatten(0, 3)
     }
 
-    /// A text map's value in each compared square of an image's batch, `[batch * compared squares]`.
-    fn on_squares(&self, text_map: Tensor<4>, image: &ImageFeatures) -> Result<Tensor<1>> {
-        let [maps, channels, rows, columns] = text_map.dims();
-        check_fit("the text map", image.images(), maps)?;
-        check_fit("the text map", 1, channels)?;
-        if rows * columns == 0 {
-            return Err(Error::component("the text map", "it has no pixels"));
-        }
-        Ok(antialiased(text_map, self.coarse(image.grid)).flatten(0, 3))
-    }
-
     /// How much the text map counts.
     fn weight_of_text(&self) -> f32 {
         self.options.text_weight + self.trust
     }
 
-    /// Similarities of compared squares less the weighted text.
+    /// Similarities less the weighted text at the same places.
     fn less_text(&self, similarity: Tensor<1>, text: Option<&Tensor<1>>) -> Tensor<1> {
         match text {
             Some(text) => similarity - text.clone() * self.weight_of_text(),
@@ -253,12 +250,6 @@ impl MemoryBank {
         (self.taps, self.ends) = (taps.into_iter().map(join).collect(), ends);
         Ok(())
     }
-}
-
-/// One minus the upsampled similarity `[batch * patches]`: `[batch, 1, height, width]`.
-fn anomaly(similarity: Tensor<1>, grid: [usize; 2], size: [usize; 2]) -> Tensor<4> {
-    let batch = similarity.dims()[0] / (grid[0] * grid[1]).max(1);
-    1.0f32 - align_corners(similarity.reshape([batch, 1, grid[0], grid[1]]), size)
 }
 
 /// `smooth` maps scaled so that each is as high as the `sharp` one.

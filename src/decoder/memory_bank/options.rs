@@ -17,6 +17,9 @@ pub struct MemoryBankOptions {
     /// Standard deviation, in patches, of a Gaussian blur of the map, after which its peak is raised to its height before;
     /// 0 for none. The score sees the map before it.
     pub smoothing: f32,
+    /// Whether maps are upsampled with aligned corners, as in the reference, which moves what they show by up to half a patch towards
+    /// the image's sides. Otherwise they are upsampled over pixels' areas, and all stays where it is.
+    pub aligned_corners: bool,
     /// Share of the text map that is added to the raw map by [`MemoryBank::with_text`](super::MemoryBank::with_text), at least 0.
     pub text_weight: f32,
     /// What is added to [`text_weight`](Self::text_weight) where the text finds nothing in the normal images, at least 0. It falls off,
@@ -66,6 +69,7 @@ impl Default for MemoryBankOptions {
             coarseness: 2,
             maximum_rows: Some(2048),
             smoothing: 2.0,
+            aligned_corners: false,
             text_weight: 0.05,
             text_trust: 0.0,
             forgiveness: 0.25,
@@ -84,6 +88,7 @@ impl MemoryBankOptions {
             coarseness: 1,
             maximum_rows: None,
             smoothing: 0.0,
+            aligned_corners: true,
             text_weight: 0.0,
             text_trust: 0.0,
             forgiveness: 0.0,

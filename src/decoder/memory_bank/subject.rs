@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 
 use super::{MemoryBank, TextMap, check_finite};
 use crate::{
+    decoder::{check_fit, upsample::antialiased},
     encoder::ImageFeatures,
     error::{Error, Result},
 };
@@ -12,16 +13,36 @@ use crate::{
 /// drawn parts is mostly below, of photographed magnetic tiles mostly far above.
 const DOUBT: f32 = 0.07;
 
-/// A normal image that is compared, and the text's value in each of its squares, if that is listened to.
+/// What the text says of an image's batch.
+pub(super) struct Heard {
+    /// `[batch * compared squares]`.
+    pub(super) on_squares: Tensor<1>,
+    /// `[batch * patches]`.
+    pub(super) on_patches: Tensor<1>,
+}
+
+impl Heard {
+    pub(super) fn new(bank: &MemoryBank, map: Tensor<4>, image: &ImageFeatures) -> Result<Self> {
+        let [maps, channels, rows, columns] = map.dims();
+        check_fit("the text map", image.images(), maps)?;
+        check_fit("the text map", 1, channels)?;
+        if rows * columns == 0 {
+            return Err(Error::component("the text map", "it has no pixels"));
+        }
+        let on = |grid: [usize; 2]| antialiased(map.clone(), grid).flatten(0, 3);
+        Ok(Self { on_squares: on(bank.coarse(image.grid)), on_patches: on(image.grid) })
+    }
+}
+
+/// A normal image that is compared, and the text, if that is listened to.
 pub(super) struct Subject<'a> {
     pub(super) features: &'a ImageFeatures,
-    /// `[batch * compared squares]`.
-    pub(super) text: Option<Tensor<1>>,
+    pub(super) text: Option<Heard>,
 }
 
 pub(super) fn subjects<'a>(bank: &MemoryBank, images: &'a [ImageFeatures], text_map: Option<TextMap<'_>>) -> Result<Vec<Subject<'a>>> {
-    let on_squares = |features: &ImageFeatures, text_map: TextMap<'_>| bank.on_squares(text_map(features)?, features);
-    let subject = |features| Ok(Subject { features, text: text_map.map(|text_map| on_squares(features, text_map)).transpose()? });
+    let heard = |features: &ImageFeatures, text_map: TextMap<'_>| Heard::new(bank, text_map(features)?, features);
+    let subject = |features| Ok(Subject { features, text: text_map.map(|text_map| heard(features, text_map)).transpose()? });
     images.iter().map(subject).collect()
 }
 
@@ -35,13 +56,17 @@ pub(super) fn trust(bank: &MemoryBank, normals: &[Vec<Subject<'_>>]) -> Result<f
 impl Subject<'_> {
     /// The first image of its batch; the features stay those of all.
     pub(super) fn first(&self, bank: &MemoryBank) -> Self {
-        let squares = bank.squares(self.features.grid);
-        Self { features: self.features, text: self.text.clone().map(|text| text.narrow(0, 0, squares)) }
+        let grid = self.features.grid;
+        let first = |text: &Heard| Heard {
+            on_squares: text.on_squares.clone().narrow(0, 0, bank.squares(grid)),
+            on_patches: text.on_patches.clone().narrow(0, 0, grid[0] * grid[1]),
+        };
+        Self { features: self.features, text: self.text.as_ref().map(first) }
     }
 
     /// The text's highest value in each image of its batch.
     fn text_peaks(&self, bank: &MemoryBank) -> Result<Vec<f32>> {
-        let values = self.text.clone().map_or(Ok(Vec::new()), host)?;
+        let values = self.text.as_ref().map_or(Ok(Vec::new()), |text| host(text.on_squares.clone()))?;
         check_finite("the text map", &values)?;
         Ok(values.chunks(bank.squares(self.features.grid).max(1)).map(|image| image.iter().copied().fold(0.0, f32::max)).collect())
     }

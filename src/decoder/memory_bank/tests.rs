@@ -92,6 +92,22 @@ fn smoothing_keeps_the_peak_and_the_score() {
     }
 }
 
+#[test]
+fn what_a_map_shows_stays_where_it_is_unless_corners_are_aligned() {
+    let normal = image(8, 8, 1);
+    let odd = normal.patch_tokens.iter().map(|tokens| tokens.clone().slice_fill([0..1, 9..10], 5.0)).collect();
+    let query = ImageFeatures { patch_tokens: odd, ..normal.clone() };
+    let centre = |aligned_corners| {
+        let options = MemoryBankOptions { aligned_corners, ..MemoryBankOptions::original() };
+        let raw = values(bank(&[vec![normal.clone()]], options).localize(&query, [32, 32]).unwrap().raw);
+        let moment: f32 = raw.iter().enumerate().map(|(pixel, value)| value * ((pixel % 32) as f32 + 0.5) / 32.0).sum();
+        moment / raw.iter().sum::<f32>()
+    };
+    // The second of eight columns; the rest of a thousand pixels is rounding.
+    assert!((centre(false) - 1.5 / 8.0).abs() < 1e-4, "{}", centre(false));
+    assert!((centre(true) - 1.0 / 7.0).abs() < 0.02 && centre(true) < centre(false) - 0.02, "{}", centre(true));
+}
+
 fn peak(map: &[f32]) -> f32 {
     map.iter().copied().fold(f32::NEG_INFINITY, f32::max)
 }

@@ -67,6 +67,19 @@ fn where_the_text_is_trusted_a_faint_one_lifts_nothing_over_the_border() {
 }
 
 #[test]
+fn the_text_stays_sharp_in_a_map_of_blurred_squares() {
+    let normal = image(8, 8, 1);
+    let mut lit = vec![0.0f32; 64];
+    lit[9] = 1.0;
+    let lit = Tensor::<4>::from_data(TensorData::new(lit, [1, 1, 8, 8]), &Device::default());
+    let dark = |_: &ImageFeatures| Ok(lit.zeros_like());
+    let options = MemoryBankOptions { coarseness: 2, smoothing: 2.0, text_trust: 1.0, ..MemoryBankOptions::original() };
+    let bank = MemoryBank::with_text(&[vec![normal.clone()]], &[], &dark, options).unwrap();
+    let raw = values(bank.localize_with_text(&normal, Some(lit.clone()), [8, 8]).unwrap().raw);
+    assert!(raw[9] > 0.05 && raw.iter().enumerate().all(|(pixel, value)| pixel == 9 || value.abs() < ROUNDING), "{raw:?}");
+}
+
+#[test]
 fn bad_normals_are_refused_before_the_text_is_asked_and_so_is_a_bad_text() {
     let asked = |normals: &[Vec<ImageFeatures>], value: f32| {
         let text_map = |_: &ImageFeatures| Ok(Tensor::<4>::full([1, 1, 4, 4], value, &Device::default()));
