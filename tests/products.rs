@@ -4,6 +4,10 @@
 
 #[path = "../examples/train_mini/draw/mod.rs"]
 mod draw;
+#[path = "../examples/train_mini/images.rs"]
+mod images;
+#[path = "../examples/train_mini/lines.rs"]
+mod lines;
 #[path = "../examples/train_mini/photographs.rs"]
 mod photographs;
 #[path = "../examples/train_mini/products/mod.rs"]
@@ -69,6 +73,18 @@ fn photographs_give_crops_of_any_size() {
             assert!(deviation(&image) > 10.0, "{}", photograph.name);
         }
     }
+}
+
+#[test]
+fn pieces_of_irregular_surfaces_come_from_other_products() {
+    let lines = [lines::drawn(0..2), lines::photographed(0..2).unwrap()].concat();
+    for line in &lines {
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        let own = (0..40).filter(|_| images::source(line, &lines, &mut rng).name() == line.name()).count();
+        assert_eq!(own == 0, line.is_irregular(), "{}: {own}", line.name());
+    }
+    let named = |name| lines.iter().find(|line| line.name() == name).unwrap().is_irregular();
+    assert!(named("gravel") && named("leather") && !named("brick") && !named("metal nut"));
 }
 
 #[test]

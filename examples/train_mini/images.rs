@@ -73,7 +73,7 @@ pub(crate) fn draw(
 
 /// Whose image patches are cut from: the paper's is of any product. Here it is of another one, or half of the time of the same, unless
 /// that would show nothing.
-fn source<'a>(line: &'a Line, others: &'a [Line], rng: &mut ChaCha8Rng) -> &'a Line {
+pub(crate) fn source<'a>(line: &'a Line, others: &'a [Line], rng: &mut ChaCha8Rng) -> &'a Line {
     if !line.is_irregular() && rng.random_bool(0.5) {
         return line;
     }

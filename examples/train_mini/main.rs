@@ -225,9 +225,10 @@ impl Run<'_> {
         Ok(Stages { decoder: decoder.with_layers(trained.decoder.layers().clone()), ..trained })
     }
 
-    /// A decoder and a text tower of a file; all else has random weights.
+    /// A decoder and a text tower of a file; all else has the random weights that it has beside a decoder that is trained.
     fn given_decoder(&self, file: &Path) -> Result<Stages, Box<dyn Error>> {
         let (device, given) = (default_device()?, StateDict::read(file)?);
+        device.seed(self.arguments.seed);
         let mut stages = self.stages(&device)?;
         stages.text_tower = given.under("text_tower.").load_into(stages.text_tower, Layout::Burn)?;
         stages.decoder = given.under("decoder.").load_into(stages.decoder, Layout::Burn)?;
