@@ -3,7 +3,7 @@
 //! Deviation from the paper (Eq. 1): besides its layers, one a tap, there is one that sees all taps and finer maps at once and, by
 //! residual 3x3 convolutions and an attention, the patches around each and those of the whole image. What is odd among its
 //! surroundings can be told without knowing the product, so this layer hears no text, and a name that is wrong or unknown does less
-//! harm. The map is the mean of its map and of the paper's. As it is far surer of itself than it is right, its logits are divided by a
+//! harm. Its squares are upsampled over areas, and the map is the mean of its map and of the paper's. As it is far surer of itself than it is right, its logits are divided by a
 //! temperature (Guo et al. 2017), which training does not see.
 
 use burn::{
@@ -23,7 +23,7 @@ use super::{
     Decoder, Localization, PatchTextDecoder, PatchTextDecoderConfig, Reference, TextPair, check_features, check_fit,
     comparison::Comparison,
     matching,
-    upsample::{align_corners, average_squares},
+    upsample::{antialiased, average_squares},
 };
 use crate::{convolution::convolved, encoder::ImageFeatures, error::Result};
 
@@ -131,15 +131,15 @@ impl ContextDecoder {
         Self { layers, ..self }
     }
 
-    /// Logits of a pixel's being abnormal by the context alone, not tempered, and upsampled as the layers' are: `[batch, 1, height,
-    /// width]`. Gradients pass to the weights.
+    /// Logits of a pixel's being abnormal by the context alone, not tempered, `[batch, 1, height, width]` of the layers' map. They are
+    /// upsampled over pixels' areas, as aligned corners would stretch a map of few squares. Gradients pass to the weights.
     ///
     /// # Errors
     /// [`Error::Incompatible`](crate::Error::Incompatible) for taps or fine maps of other numbers, widths or grids than it was made for.
     pub fn context_logits(&self, image: &ImageFeatures) -> Result<Tensor<4>> {
         let batch = check_features(image, &self.layers.tap_widths())?;
         self.context.check_fine(image, batch)?;
-        Ok(align_corners(self.context.logits(image), self.layers.map_size(image)))
+        Ok(antialiased(self.context.logits(image), self.layers.map_size(image)))
     }
 
     fn text_map(&self, image: &ImageFeatures, text: &TextPair) -> Result<Tensor<4>> {
