@@ -14,8 +14,8 @@ pub struct MemoryBankOptions {
     pub coarseness: usize,
     /// Most patches that a tap keeps; of more, an even selection. `None` keeps all.
     pub maximum_rows: Option<usize>,
-    /// Standard deviation, in patches, of a Gaussian blur of the map, after which its peak is raised to its height before;
-    /// 0 for none. The score sees the map before it.
+    /// Standard deviation, in patches, of a Gaussian blur of the map, without the text's share in it, after which its peak is raised
+    /// to its height before; 0 for none. The score sees the map before it.
     pub smoothing: f32,
     /// Whether maps are upsampled with aligned corners, as in the reference, which moves what they show by up to half a patch towards
     /// the image's sides. Otherwise they are upsampled over pixels' areas, and all stays where it is.
