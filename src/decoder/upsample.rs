@@ -35,6 +35,21 @@ pub(crate) fn average_squares(tokens: Tensor<3>, grid: [usize; 2], side: usize, 
     mixed(tokens, grid, grid.map(|cells| cells.div_ceil(side)), share)
 }
 
+/// Highest value of squares of `side` cells of `[batch, channels, rows, columns]`, without overlap; squares at the bottom and at the
+/// right may cover fewer cells.
+pub(crate) fn highest_of_squares(maps: Tensor<4>, side: usize) -> Tensor<4> {
+    let along = |maps: Tensor<4>, axis: usize| {
+        let cells = maps.dims()[axis];
+        let nth = |nth: usize| {
+            let chosen: Vec<i32> =
+                (0..cells.div_ceil(side)).map(|square| (square * side + nth).min(cells.saturating_sub(1)) as i32).collect();
+            maps.clone().select(axis, Tensor::from_data(TensorData::new(chosen, [cells.div_ceil(side)]), &maps.device()))
+        };
+        (1..side).fold(nth(0), |highest, other| highest.max_pair(nth(other)))
+    };
+    along(along(maps, 2), 3)
+}
+
 /// Gaussian blur of `[batch, rows * columns, width]`, `sigma` in cells; cells outside of the grid don't count.
 pub(crate) fn blur(tokens: Tensor<3>, grid: [usize; 2], sigma: f32) -> Tensor<3> {
     mixed(tokens, grid, grid, |from, to, _| (-0.5 * (from.abs_diff(to) as f32 / sigma).powi(2)).exp())
@@ -189,6 +204,14 @@ mod tests {
     fn squares_are_averaged_and_may_be_cut() {
         let tokens = Tensor::<3>::from_data([[[1.0f32], [3.0], [8.0], [5.0], [7.0], [2.0]]], &Device::default());
         assert_eq!(values(average_squares(tokens, [2, 3], 2, 1)), [4.0, 5.0]);
+    }
+
+    #[test]
+    fn the_highest_cell_of_a_square_stands_for_it() {
+        let maps = Tensor::<4>::from_data([[[[1.0f32, 3.0, 8.0], [5.0, -7.0, 2.0], [-4.0, -6.0, -5.0]]]], &Device::default());
+        assert_eq!(values(highest_of_squares(maps.clone(), 2)), [5.0, 8.0, -4.0, -5.0]);
+        assert_eq!(values(highest_of_squares(maps.clone(), 1)), values(maps.clone()));
+        assert_eq!(values(highest_of_squares(maps, 3)), [8.0]);
     }
 
     #[test]

@@ -23,7 +23,7 @@ const NEAR: usize = 2;
 
 /// The border rises by what a text of this value adds where it is trusted, so that one at the level of noise lifts nothing over it;
 /// chosen, as trust is, on the embedded decoder.
-const LEAST_TEXT: f32 = 0.08;
+const LEAST_TEXT: f32 = 0.1;
 
 /// Least score at which an anomaly starts, so that identical normal images don't make noise one.
 const LEAST_SCORE: f32 = 0.02;

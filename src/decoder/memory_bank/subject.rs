@@ -4,7 +4,10 @@ use burn::tensor::Tensor;
 
 use super::{MemoryBank, TextMap, check_finite};
 use crate::{
-    decoder::{check_fit, upsample::antialiased},
+    decoder::{
+        check_fit,
+        upsample::{antialiased, highest_of_squares},
+    },
     encoder::ImageFeatures,
     error::{Error, Result},
 };
@@ -15,9 +18,11 @@ const DOUBT: f32 = 0.07;
 
 /// What the text says of an image's batch.
 pub(super) struct Heard {
-    /// `[batch * compared squares]`.
+    /// In the mean of each square, `[batch * compared squares]`.
+    means: Tensor<1>,
+    /// For scores, `[batch * compared squares]`: halfway from that mean to the square's highest patch, as a fault may be smaller.
     pub(super) on_squares: Tensor<1>,
-    /// `[batch * patches]`.
+    /// For the map, `[batch * patches]`.
     pub(super) on_patches: Tensor<1>,
 }
 
@@ -29,8 +34,10 @@ impl Heard {
         if rows * columns == 0 {
             return Err(Error::component("the text map", "it has no pixels"));
         }
-        let on = |grid: [usize; 2]| antialiased(map.clone(), grid).flatten(0, 3);
-        Ok(Self { on_squares: on(bank.coarse(image.grid)), on_patches: on(image.grid) })
+        let on_patches = antialiased(map.clone(), image.grid);
+        let means = antialiased(map, bank.coarse(image.grid));
+        let on_squares = (means.clone() + highest_of_squares(on_patches.clone(), bank.options.coarseness)) / 2.0;
+        Ok(Self { means: means.flatten(0, 3), on_squares: on_squares.flatten(0, 3), on_patches: on_patches.flatten(0, 3) })
     }
 }
 
@@ -56,17 +63,20 @@ pub(super) fn trust(bank: &MemoryBank, normals: &[Vec<Subject<'_>>]) -> Result<f
 impl Subject<'_> {
     /// The first image of its batch; the features stay those of all.
     pub(super) fn first(&self, bank: &MemoryBank) -> Self {
-        let grid = self.features.grid;
+        let [rows, columns] = self.features.grid;
+        let (squares, patches) = (bank.squares(self.features.grid), rows * columns);
+        let of_first = |values: &Tensor<1>, count: usize| values.clone().narrow(0, 0, count);
         let first = |text: &Heard| Heard {
-            on_squares: text.on_squares.clone().narrow(0, 0, bank.squares(grid)),
-            on_patches: text.on_patches.clone().narrow(0, 0, grid[0] * grid[1]),
+            means: of_first(&text.means, squares),
+            on_squares: of_first(&text.on_squares, squares),
+            on_patches: of_first(&text.on_patches, patches),
         };
         Self { features: self.features, text: self.text.as_ref().map(first) }
     }
 
-    /// The text's highest value in each image of its batch.
+    /// The text's highest mean of a square in each image of its batch.
     fn text_peaks(&self, bank: &MemoryBank) -> Result<Vec<f32>> {
-        let values = self.text.as_ref().map_or(Ok(Vec::new()), |text| host(text.on_squares.clone()))?;
+        let values = self.text.as_ref().map_or(Ok(Vec::new()), |text| host(text.means.clone()))?;
         check_finite("the text map", &values)?;
         Ok(values.chunks(bank.squares(self.features.grid).max(1)).map(|image| image.iter().copied().fold(0.0, f32::max)).collect())
     }
