@@ -3,8 +3,8 @@
 //! Deviation from the paper (Eq. 1): besides its layers, one a tap, there is one that sees all taps and finer maps at once and, by
 //! residual 3x3 convolutions and an attention, the patches around each and those of the whole image. What is odd among its
 //! surroundings can be told without knowing the product, so this layer hears no text, and a name that is wrong or unknown does less
-//! harm. Its squares are upsampled over areas, and the map is the mean of its map and of the paper's. As it is far surer of itself than it is right, its logits are divided by a
-//! temperature (Guo et al. 2017), which training does not see.
+//! harm. Its squares are upsampled over areas, and the map is the mean of its map and of the paper's. As it is far surer of itself than
+//! it is right, its logits are divided by a temperature (Guo et al. 2017), which training does not see.
 
 use burn::{
     config::Config,

@@ -147,7 +147,12 @@ impl MemoryBank {
         let similarity = self.on_patches(self.less_text(matched.plain.clone(), text.as_ref().map(|text| &text.on_squares)), image.grid);
         let plain = self.anomaly(similarity.clone(), image.grid, size);
         let score = score(&plain, &similarity, self.options.score);
-        let shape = self.anomaly(self.shaped(matched, text.as_ref(), image.grid), image.grid, size);
+        // Of single patches, neither shared out nor blurred, both are the same.
+        let shape = if matched.shape.is_none() && self.options.coarseness == 1 && self.options.smoothing == 0.0 {
+            plain.clone()
+        } else {
+            self.anomaly(self.shaped(matched, text.as_ref(), image.grid), image.grid, size)
+        };
         let map = self.calibration.as_ref().map(|calibration| calibration.apply(shape.clone(), score.clone()));
         let most = 1.0 + if text.is_some() { self.weight_of_text() } else { 0.0 };
         let raw = peaking(shape, plain) / most;
