@@ -198,7 +198,10 @@ impl MemoryBank {
     fn on_patches(&self, similarity: Tensor<1>, grid: [usize; 2]) -> Tensor<1> {
         let [rows, columns] = self.coarse(grid);
         let batch = similarity.dims()[0] / (rows * columns).max(1);
-        antialiased(similarity.reshape([batch, 1, rows, columns]), grid).flatten(0, 3)
+        // The last squares may go beyond the image.
+        let patches =
+            antialiased(similarity.reshape([batch, 1, rows, columns]), [rows, columns].map(|cells| cells * self.options.coarseness));
+        patches.narrow(2, 0, grid[0]).narrow(3, 0, grid[1]).flatten(0, 3)
     }
 
     /// How much the text map counts.

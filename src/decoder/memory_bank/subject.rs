@@ -6,7 +6,7 @@ use super::{MemoryBank, TextMap, check_finite};
 use crate::{
     decoder::{
         check_fit,
-        upsample::{antialiased, highest_of_squares},
+        upsample::{antialiased, average_squares, highest_of_squares},
     },
     encoder::ImageFeatures,
     error::{Error, Result},
@@ -34,10 +34,12 @@ impl Heard {
         if rows * columns == 0 {
             return Err(Error::component("the text map", "it has no pixels"));
         }
-        let on_patches = antialiased(map.clone(), image.grid);
-        let means = antialiased(map, bank.coarse(image.grid));
-        let on_squares = (means.clone() + highest_of_squares(on_patches.clone(), bank.options.coarseness)) / 2.0;
-        Ok(Self { means: means.flatten(0, 3), on_squares: on_squares.flatten(0, 3), on_patches: on_patches.flatten(0, 3) })
+        let side = bank.options.coarseness;
+        let on_patches = antialiased(map, image.grid);
+        let patches = on_patches.clone().reshape([maps as isize, -1, 1]);
+        let means = average_squares(patches, image.grid, side, 1).flatten(0, 2);
+        let highest = highest_of_squares(on_patches.clone(), side).flatten(0, 3);
+        Ok(Self { on_squares: (means.clone() + highest) / 2.0, means, on_patches: on_patches.flatten(0, 3) })
     }
 }
 

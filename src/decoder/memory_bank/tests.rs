@@ -292,6 +292,16 @@ fn coarse_squares_are_compared_and_laid_over_the_patches() {
 }
 
 #[test]
+fn squares_that_go_beyond_the_image_do_not_stretch_it() {
+    let bank = bank(&[vec![image(4, 4, 1)]], MemoryBankOptions { coarseness: 3, ..MemoryBankOptions::original() });
+    let squares = Tensor::<1>::from_data([0.0f32, 0.0, 1.0, 1.0], &Device::default());
+    let rows: Vec<f32> = values(bank.on_patches(squares, [4, 4])).into_iter().step_by(4).collect();
+    for (found, expected) in rows.into_iter().zip([0.0, 0.0, 1.0 / 3.0, 2.0 / 3.0]) {
+        assert!((found - expected).abs() < ROUNDING, "{found} {expected}");
+    }
+}
+
+#[test]
 fn bad_normals_are_refused() {
     let refused = |normals: &[Vec<ImageFeatures>]| MemoryBank::new(normals, &[], MemoryBankOptions::default()).unwrap_err();
     assert!(matches!(refused(&[]), Error::NoNormals));
