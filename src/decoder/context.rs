@@ -3,8 +3,9 @@
 //! Deviation from the paper (Eq. 1): besides its layers, one a tap, there is one that sees all taps and finer maps at once and, by
 //! residual 3x3 convolutions and an attention, the patches around each and those of the whole image. What is odd among its
 //! surroundings can be told without knowing the product, so this layer hears no text, and a name that is wrong or unknown does less
-//! harm. Its squares are upsampled over areas, and the map is the mean of its map and of the paper's. As it is far surer of itself than
-//! it is right, its logits are divided by a temperature (Guo et al. 2017), which training does not see.
+//! harm. The map is the mean of its map and of the paper's. As it is far surer of itself than it is right, its logits are divided by a
+//! temperature (Guo et al. 2017), which training does not see. Both see squares of patches, and are upsampled over areas: with aligned
+//! corners what is found moves towards the image's sides by up to half a square.
 
 use burn::{
     config::Config,
@@ -47,7 +48,8 @@ const SMALL: f64 = 0.01;
 pub struct ContextDecoderConfig {
     /// The paper's layers.
     pub layers: PatchTextDecoderConfig,
-    /// Side of the squares of patches that the context sees as one, at least 1.
+    /// Side of the squares of patches that are seen as one, at least 1. [`PatchTextDecoderConfig::upscale`] counts pixels of the map a
+    /// square.
     #[config(default = 1)]
     pub coarseness: usize,
     /// Channels of the joined taps.
@@ -73,6 +75,7 @@ impl ContextDecoderConfig {
         let step = |_| Conv2dConfig::new([self.width; 2], [KERNEL; 2]).with_padding(padding.clone()).init(device);
         let steps = || (0..self.steps).map(step).collect();
         ContextDecoder {
+            coarseness: self.coarseness.max(1),
             layers: self.layers.init(device),
             context: Context {
                 norms: tap_widths.iter().map(norm).collect(),
@@ -83,7 +86,6 @@ impl ContextDecoderConfig {
                 comparison: Comparison::new(self.width, device),
                 later_steps: steps(),
                 last: prior(LinearConfig::new(self.width, 1), device),
-                coarseness: self.coarseness.max(1),
             },
         }
     }
@@ -103,6 +105,7 @@ fn prior(config: LinearConfig, device: &Device) -> Linear {
 pub struct ContextDecoder {
     layers: PatchTextDecoder,
     context: Context,
+    coarseness: usize,
 }
 
 /// The layer that sees all taps, finer maps, the squares around each, and how they differ from the image's others.
@@ -116,7 +119,6 @@ struct Context {
     comparison: Comparison,
     later_steps: Vec<Conv2d>,
     last: Linear,
-    coarseness: usize,
 }
 
 impl ContextDecoder {
@@ -131,31 +133,52 @@ impl ContextDecoder {
         Self { layers, ..self }
     }
 
-    /// Logits of a pixel's being abnormal by the context alone, not tempered, `[batch, 1, height, width]` of the layers' map. They are
-    /// upsampled over pixels' areas, as aligned corners would stretch a map of few squares. Gradients pass to the weights.
+    /// Logits of a pixel's being abnormal by the context alone, not tempered, `[batch, 1, height, width]`. Gradients pass to the weights.
     ///
     /// # Errors
     /// [`Error::Incompatible`](crate::Error::Incompatible) for taps or fine maps of other numbers, widths or grids than it was made for.
     pub fn context_logits(&self, image: &ImageFeatures) -> Result<Tensor<4>> {
-        let batch = check_features(image, &self.layers.tap_widths())?;
-        self.context.check_fine(image, batch)?;
-        Ok(antialiased(self.context.logits(image), self.layers.map_size(image)))
+        Ok(self.upsampled(self.context.logits(&self.squares(image)?)?, image))
     }
 
     fn text_map(&self, image: &ImageFeatures, text: &TextPair) -> Result<Tensor<4>> {
-        let alone = self.layers.layer_probabilities(image, text)?.mean_dim(1);
-        Ok((alone + sigmoid(self.context_logits(image)? / TEMPERATURE)) / 2.0)
+        let squares = self.squares(image)?;
+        let alone = sigmoid(self.upsampled(self.layers.logits(&squares, text)?, image)).mean_dim(1);
+        let context = sigmoid(self.upsampled(self.context.logits(&squares)?, image) / TEMPERATURE);
+        Ok((alone + context) / 2.0)
+    }
+
+    /// The image with squares for patches.
+    fn squares(&self, image: &ImageFeatures) -> Result<ImageFeatures> {
+        check_features(image, &self.layers.tap_widths())?;
+        let squares = |tokens: &Tensor<3>| average_squares(tokens.clone(), image.grid, self.coarseness, 1);
+        Ok(match self.coarseness {
+            1 => image.clone(),
+            side => ImageFeatures {
+                patch_tokens: image.patch_tokens.iter().map(squares).collect(),
+                grid: image.grid.map(|cells| cells.div_ceil(side)),
+                ..image.clone()
+            },
+        })
+    }
+
+    /// A map's (height, width).
+    fn map_size(&self, image: &ImageFeatures) -> [usize; 2] {
+        image.grid.map(|cells| (cells * self.layers.upscale()).div_ceil(self.coarseness))
+    }
+
+    /// Maps of squares `[batch, channels, rows, columns]` as maps of pixels, without those that the last squares have beyond the image.
+    fn upsampled(&self, squares: Tensor<4>, image: &ImageFeatures) -> Tensor<4> {
+        let [_, _, rows, columns] = squares.dims();
+        let [height, width] = self.map_size(image);
+        antialiased(squares, [rows, columns].map(|cells| cells * self.layers.upscale())).narrow(2, 0, height).narrow(3, 0, width)
     }
 }
 
 impl Context {
-    fn squares(&self, image: &ImageFeatures) -> [usize; 2] {
-        image.grid.map(|cells| cells.div_ceil(self.coarseness))
-    }
-
-    fn check_fine(&self, image: &ImageFeatures, batch: usize) -> Result<()> {
+    fn check_fine(&self, image: &ImageFeatures) -> Result<()> {
         let fits = |expected, found| check_fit("the image encoder's fine maps", expected, found);
-        let [rows, columns] = self.squares(image);
+        let (batch, [rows, columns]) = (image.images(), image.grid);
         fits(self.fine.len(), image.fine.len())?;
         for (map, linear) in image.fine.iter().zip(&self.fine) {
             let [images, down, across, width] = map.dims();
@@ -168,22 +191,21 @@ impl Context {
     }
 
     /// How anomalous squares are, `[batch, 1, rows, columns]`.
-    fn logits(&self, image: &ImageFeatures) -> Tensor<4> {
-        let [rows, columns] = self.squares(image);
+    fn logits(&self, image: &ImageFeatures) -> Result<Tensor<4>> {
+        self.check_fine(image)?;
+        let [rows, columns] = image.grid;
         let joined = self.joined(image);
         let around = |squares: Tensor<3>, steps| stepped(squares, steps, [rows, columns]);
         let compared = self.comparison.forward(around(joined, &self.steps), [rows, columns]);
         let squares = around(compared, &self.later_steps);
         let logits = self.last.forward(relu(squares));
         let [batch, ..] = logits.dims();
-        compressed(logits.reshape([batch, 1, rows, columns]))
+        Ok(compressed(logits.reshape([batch, 1, rows, columns])))
     }
 
     /// All taps and fine maps of squares, `[batch, squares, width]`.
     fn joined(&self, image: &ImageFeatures) -> Tensor<3> {
-        let tap = |((tokens, norm), linear): ((&Tensor<3>, &LayerNorm), &Linear)| {
-            linear.forward(norm.forward(average_squares(tokens.clone(), image.grid, self.coarseness, 1)))
-        };
+        let tap = |((tokens, norm), linear): ((&Tensor<3>, &LayerNorm), &Linear)| linear.forward(norm.forward(tokens.clone()));
         let fine = |((map, norm), linear): ((&Tensor<4>, &LayerNorm), &Linear)| linear.forward(gathered(norm.forward(map.clone())));
         let taps = image.patch_tokens.iter().zip(&self.norms).zip(&self.taps).map(tap);
         taps.chain(image.fine.iter().zip(&self.fine_norms).zip(&self.fine).map(fine))
@@ -225,8 +247,7 @@ fn gathered(map: Tensor<4>) -> Tensor<3> {
 
 impl Decoder for ContextDecoder {
     fn localize(&self, image: &ImageFeatures, reference: Reference<'_>) -> Result<Localization> {
-        let size = self.layers.map_size(image);
-        matching::localized(image, reference, |pair| self.text_map(image, pair), size, self.layers.threshold())
+        matching::localized(image, reference, |pair| self.text_map(image, pair), self.map_size(image), self.layers.threshold())
     }
 }
 
@@ -303,7 +324,7 @@ mod tests {
         let [mut other_token, mut other_detail] = [image.clone(), image.clone()];
         other_token.patch_tokens[0] = image.patch_tokens[0].clone().slice_fill([0..1, 0..1, 0..4], 5.0);
         other_detail.fine[0] = image.fine[0].clone().slice_fill([0..1, 0..1, 0..1, 0..2], 5.0);
-        let logits = |image: &ImageFeatures| decoder.context.logits(image);
+        let logits = |image: &ImageFeatures| decoder.context.logits(image).unwrap();
         for other in [other_token, other_detail] {
             let change = values((logits(&image) - logits(&other)).abs());
             let (own, of_another_image) = change.split_at(81);
@@ -318,19 +339,23 @@ mod tests {
         let device = Device::default();
         let (sharp, text) = (decoder(&device), text(&device));
         let mut coarse = sharp.clone();
-        coarse.context.coarseness = 2;
+        coarse.coarseness = 2;
         let image = ImageFeatures { fine: vec![fine([3, 4], &device)], ..features([6, 8], &device) };
         let mean = |tokens: &Tensor<3>| {
             let width = tokens.dims()[2];
             tokens.clone().reshape([2, 3, 2, 4, 2, width]).mean_dims(&[2, 4]).reshape([2, 12, width])
         };
         let means = ImageFeatures { patch_tokens: image.patch_tokens.iter().map(mean).collect(), grid: [3, 4], ..image.clone() };
-        let distance: f32 = (coarse.context.logits(&image) - sharp.context.logits(&means)).abs().max().into_scalar();
+        let distance: f32 = (coarse.context_logits(&image).unwrap() - sharp.context_logits(&means).unwrap()).abs().max().into_scalar();
         assert!(distance < ROUNDING, "{distance}");
         // As the encoder gives them: a position for each patch.
         let details = Tensor::random([2, 5, 7, 3], Distribution::Normal(0.0, 1.0), &device);
         let odd = ImageFeatures { fine: vec![details], ..features([5, 7], &device) };
-        assert_eq!(coarse.localize(&odd, Reference::Text(&text)).unwrap().map.dims(), [2, 1, 20, 28]);
+        assert_eq!(coarse.localize(&odd, Reference::Text(&text)).unwrap().map.dims(), [2, 1, 10, 14]);
+        let whole = sharp.context_logits(&coarse.squares(&odd).unwrap()).unwrap();
+        let inside = whole.narrow(2, 0, 10).narrow(3, 0, 14);
+        let distance: f32 = (coarse.context_logits(&odd).unwrap() - inside).abs().max().into_scalar();
+        assert!(distance < ROUNDING, "{distance}");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Tokens in the text's space against a pair of texts: what the decoders that listen to texts share (paper, Eq. 1).
 //!
-//! As in the authors' code, and unlike in the paper's equation, the logits are cosines times 100, and they are upsampled with
-//! aligned corners before the softmax (`layer_probabilities` and `zero_shot_map` of the reference). A softmax over two classes is
-//! the sigmoid of their logits' difference, and upsampling is linear, so one channel does the work of two.
+//! As in the authors' code, and unlike in the paper's equation, the logits are cosines times 100, and they are upsampled before the
+//! softmax (`layer_probabilities` and `zero_shot_map` of the reference). A softmax over two classes is the sigmoid of their logits'
+//! difference, and upsampling is linear, so one channel does the work of two.
 
-use burn::tensor::{Tensor, activation::sigmoid};
+use burn::tensor::Tensor;
 
-use super::{Localization, Reference, TextPair, upsample::align_corners};
+use super::{Localization, Reference, TextPair};
 use crate::{
     encoder::ImageFeatures,
     error::{Error, Result},
@@ -39,12 +39,6 @@ pub(super) fn direction(text: &TextPair, width: usize, batch: usize) -> Result<T
 pub(super) fn difference(tokens: Tensor<3>, direction: &Tensor<3>) -> Tensor<3> {
     let norms = tokens.clone().square().sum_dim(2).sqrt().clamp_min(LEAST_NORM);
     tokens.matmul(direction.clone()) * LOGIT_SCALE / norms
-}
-
-/// Probabilities `[batch, layers, height, width]` of [`difference`]s `[batch, patches, layers]` on a grid.
-pub(super) fn probabilities(differences: Tensor<3>, grid: [usize; 2], size: [usize; 2]) -> Tensor<4> {
-    let [batch, _, layers] = differences.dims();
-    sigmoid(align_corners(differences.swap_dims(1, 2).reshape([batch, layers, grid[0], grid[1]]), size))
 }
 
 /// Localizes with whatever an image is compared with; `text_map` gives the map against a text pair, `size` is every map's

@@ -7,10 +7,10 @@ use burn::{
     config::Config,
     module::Module,
     nn::{Linear, LinearConfig},
-    tensor::{Device, Tensor},
+    tensor::{Device, Tensor, activation::sigmoid},
 };
 
-use super::{Decoder, Localization, Reference, TextPair, check_features, matching};
+use super::{Decoder, Localization, Reference, TextPair, check_features, matching, upsample::align_corners};
 use crate::{encoder::ImageFeatures, error::Result};
 
 /// Shape of a [`PatchTextDecoder`].
@@ -62,9 +62,17 @@ impl PatchTextDecoder {
     /// # Errors
     /// [`Error::Incompatible`](crate::Error::Incompatible) for features or text of other widths than it was made for.
     pub fn layer_probabilities(&self, image: &ImageFeatures, text: &TextPair) -> Result<Tensor<4>> {
+        Ok(sigmoid(align_corners(self.logits(image, text)?, self.map_size(image))))
+    }
+
+    /// The logits of patches' being abnormal, by each tap: `[batch, taps, rows, columns]`.
+    ///
+    /// # Errors
+    /// As [`layer_probabilities`](Self::layer_probabilities).
+    pub(super) fn logits(&self, image: &ImageFeatures, text: &TextPair) -> Result<Tensor<4>> {
         let batch = check_features(image, &self.tap_widths())?;
         let differences = self.differences(&image.patch_tokens, text, batch)?;
-        Ok(matching::probabilities(differences, image.grid, self.map_size(image)))
+        Ok(differences.swap_dims(1, 2).reshape([batch, self.fc.len(), image.grid[0], image.grid[1]]))
     }
 
     /// Probability that tokens are abnormal, mean over taps: `[batch, tokens]`, of one tensor a tap `[batch, tokens, width]`.
@@ -74,7 +82,7 @@ impl PatchTextDecoder {
     #[cfg(feature = "eval")]
     pub(crate) fn token_probabilities(&self, taps: &[Tensor<3>], text: &TextPair) -> Result<Tensor<2>> {
         let batch = taps.first().map_or(0, |tokens| tokens.dims()[0]);
-        Ok(burn::tensor::activation::sigmoid(self.differences(taps, text, batch)?).mean_dim(2).squeeze_dim(2))
+        Ok(sigmoid(self.differences(taps, text, batch)?).mean_dim(2).squeeze_dim(2))
     }
 
     /// The abnormal logit less the normal one by each tap, `[batch, tokens, taps]`.
@@ -89,11 +97,15 @@ impl PatchTextDecoder {
         self.fc.first().map_or(0, |linear| linear.weight.dims()[1])
     }
 
+    pub(super) fn upscale(&self) -> usize {
+        self.upscale
+    }
+
     pub(super) fn threshold(&self) -> f32 {
         self.threshold
     }
 
-    pub(super) fn map_size(&self, image: &ImageFeatures) -> [usize; 2] {
+    fn map_size(&self, image: &ImageFeatures) -> [usize; 2] {
         image.grid.map(|cells| cells * self.upscale)
     }
 }
@@ -111,7 +123,7 @@ mod tests {
     use burn::tensor::{Distribution, activation::softmax};
 
     use super::*;
-    use crate::{decoder::upsample::align_corners, error::Error};
+    use crate::error::Error;
 
     /// Sigmoid and softmax of logits up to 100 agree to the rounding of the logits.
     const ROUNDING: f32 = 2e-5;

@@ -42,16 +42,16 @@ const TAP_WIDTHS: [usize; 4] = [112, 112, 192, 192];
 const FINE_WIDTHS: [usize; 1] = [40];
 /// How much each tap counts in the shape of a map against normal images: the first one at stride 32 localizes best.
 const MAP_SHARES: [f32; 4] = [1.0, 1.0, 6.0, 1.0];
-/// Patches whose mean is compared with normal images, each way: texts need sharp tokens, normal images those of a region.
+/// Patches whose mean is compared with normal images, each way: more of a region than texts are compared with.
 const NEIGHBOURHOOD: usize = 5;
 /// Share of the text map in a map against normal images.
 const TEXT_WEIGHT: f32 = 0.1;
 /// What is added to it where the text finds nothing in the normal images.
 const TEXT_TRUST: f32 = 1.5;
-/// Values of the map a patch, each way: half of the 8 pixels that a patch has, as the map is interpolated between patches anyway.
-const UPSCALE: usize = 4;
-/// Side of the squares of patches that the decoder's context sees as one: the finest tap has a value for each.
+/// Side of the squares of patches that are compared with texts as one: the finest tap has a value for each.
 const COARSENESS: usize = 2;
+/// Values of the map a square, each way: half of its 16 pixels, as the map is interpolated between squares anyway.
+const UPSCALE: usize = 8;
 /// Channels in which patches meet texts.
 const TEXT_WIDTH: usize = 128;
 /// Less than half: a softmax over small simulated anomalies is careful.
