@@ -5,7 +5,8 @@
 //! surroundings can be told without knowing the product, so this layer hears no text, and a name that is wrong or unknown does less
 //! harm. The map is the mean of its map and of the paper's. As it is far surer of itself than it is right, its logits are divided by a
 //! temperature (Guo et al. 2017), which training does not see. Both see squares of patches, and are upsampled over areas: with aligned
-//! corners what is found moves towards the image's sides by up to half a square.
+//! corners, which the paper's layers are trained with as in the reference, what is found moves towards the image's sides by up to half a
+//! square.
 
 use burn::{
     config::Config,
