@@ -3,7 +3,6 @@
 //! The reference is either a pair of text vectors, one for the normal and one for the abnormal object (paper, Eq. 1), or
 //! a memory bank of patches of normal images (Eq. 2).
 
-mod comparison;
 pub mod context;
 mod matching;
 pub mod memory_bank;

@@ -17,6 +17,13 @@ pub(crate) fn antialiased(maps: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
     resample(maps, size, antialiased_weights)
 }
 
+/// Squares `[batch, channels, rows, columns]` over an image, `scale` pixels each way a square, upsampled over areas; what the last ones
+/// have beyond `size` (rows, columns) is cut off.
+pub(crate) fn squares_over(squares: Tensor<4>, scale: usize, size: [usize; 2]) -> Tensor<4> {
+    let [_, _, rows, columns] = squares.dims();
+    antialiased(squares, [rows * scale, columns * scale]).narrow(2, 0, size[0]).narrow(3, 0, size[1])
+}
+
 /// Average of each cell of `[batch, rows * columns, width]` with its neighbours in a square of `side` cells; cells
 /// outside of the grid don't count.
 #[cfg(feature = "eval")]
@@ -27,6 +34,9 @@ pub(crate) fn average_neighbours(tokens: Tensor<3>, grid: [usize; 2], side: usiz
 /// Averages of squares of `side` cells of `[batch, rows * columns, width]`, without overlap, where each cell is the average of its
 /// `neighbourhood`, an odd side, before; squares at the bottom and at the right may cover fewer cells.
 pub(crate) fn average_squares(tokens: Tensor<3>, grid: [usize; 2], side: usize, neighbourhood: usize) -> Tensor<3> {
+    if (side, neighbourhood) == (1, 1) {
+        return tokens;
+    }
     let near = |cell: usize, count: usize| cell.saturating_sub(neighbourhood / 2)..(cell + neighbourhood / 2 + 1).min(count);
     let share = |from: usize, to: usize, count: usize| {
         let cells = (to * side..(to + 1) * side).take_while(|&cell| cell < count);
@@ -181,6 +191,12 @@ mod tests {
     fn enlarging_over_areas_is_half_pixel_bilinear() {
         let maps = Tensor::<4>::from_data([[[[0.0f32, 4.0]]]], &Device::default());
         assert_eq!(values(antialiased(maps, [1, 4])), [0.0, 1.0, 3.0, 4.0]);
+    }
+
+    #[test]
+    fn what_squares_have_beyond_the_image_is_cut_off() {
+        let squares = Tensor::<4>::from_data([[[[0.0f32, 4.0, 8.0]]]], &Device::default());
+        assert_eq!(values(squares_over(squares.clone(), 4, [1, 10])), values(antialiased(squares, [1, 12]))[..10]);
     }
 
     #[test]

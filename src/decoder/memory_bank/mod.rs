@@ -18,7 +18,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{
     CALIBRATED, Localization, check_features,
-    upsample::{align_corners, antialiased, average_squares, blur},
+    upsample::{align_corners, antialiased, average_squares, blur, squares_over},
 };
 use crate::{
     encoder::ImageFeatures,
@@ -198,10 +198,7 @@ impl MemoryBank {
     fn on_patches(&self, similarity: Tensor<1>, grid: [usize; 2]) -> Tensor<1> {
         let [rows, columns] = self.coarse(grid);
         let batch = similarity.dims()[0] / (rows * columns).max(1);
-        // The last squares may go beyond the image.
-        let patches =
-            antialiased(similarity.reshape([batch, 1, rows, columns]), [rows, columns].map(|cells| cells * self.options.coarseness));
-        patches.narrow(2, 0, grid[0]).narrow(3, 0, grid[1]).flatten(0, 3)
+        squares_over(similarity.reshape([batch, 1, rows, columns]), self.options.coarseness, grid).flatten(0, 3)
     }
 
     /// How much the text map counts.
@@ -220,10 +217,7 @@ impl MemoryBank {
     /// One a tap, `[batch * compared squares, width]`, unit vectors.
     fn tokens(&self, image: &ImageFeatures) -> Vec<Tensor<2>> {
         let unit = |tokens: &Tensor<3>| {
-            let tokens = match (self.options.coarseness, self.options.neighbourhood) {
-                (1, 1) => tokens.clone(),
-                (side, neighbourhood) => average_squares(tokens.clone(), image.grid, side, neighbourhood),
-            };
+            let tokens = average_squares(tokens.clone(), image.grid, self.options.coarseness, self.options.neighbourhood);
             let tokens = tokens.flatten::<2>(0, 1);
             let norms = tokens.clone().square().sum_dim(1).sqrt().clamp_min(LEAST_NORM);
             tokens / norms

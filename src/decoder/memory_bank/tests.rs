@@ -296,6 +296,7 @@ fn squares_that_go_beyond_the_image_do_not_stretch_it() {
     let bank = bank(&[vec![image(4, 4, 1)]], MemoryBankOptions { coarseness: 3, ..MemoryBankOptions::original() });
     let squares = Tensor::<1>::from_data([0.0f32, 0.0, 1.0, 1.0], &Device::default());
     let rows: Vec<f32> = values(bank.on_patches(squares, [4, 4])).into_iter().step_by(4).collect();
+    assert_eq!(rows.len(), 4);
     for (found, expected) in rows.into_iter().zip([0.0, 0.0, 1.0 / 3.0, 2.0 / 3.0]) {
         assert!((found - expected).abs() < ROUNDING, "{found} {expected}");
     }

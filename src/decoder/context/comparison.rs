@@ -6,7 +6,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 
-use super::upsample::average_squares;
+use crate::decoder::upsample::average_squares;
 
 /// Heads of the attention.
 const HEADS: usize = 4;
