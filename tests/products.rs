@@ -2,6 +2,8 @@
 #![cfg(feature = "train")]
 #![allow(missing_docs, unreachable_pub, dead_code, clippy::unwrap_used, clippy::print_stdout)]
 
+#[path = "../examples/train_mini/bounds.rs"]
+mod bounds;
 #[path = "../examples/train_mini/draw/mod.rs"]
 mod draw;
 #[path = "../examples/train_mini/images.rs"]

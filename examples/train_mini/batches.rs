@@ -94,6 +94,7 @@ pub fn answers(maps: &Maps, number: usize, tokenizer: &Tokenizer, device: &Devic
         index: rng.random_range(0..maps.items.len()) | usize::from(rng.random_bool(TURNED)),
         normals: rng.random(),
         symmetry: Symmetry::any(&mut rng),
+        slide: rng.random(),
         shift: if rng.random_bool(SHIFTED) { rng.random_range(SHIFTS) } else { 0.0 },
     };
     let views: Vec<View> = (0..TALKS).map(view).collect();

@@ -93,10 +93,11 @@ pub fn evaluate(model: &AnomalyGpt, lines: &[Line], images: usize, options: &Sim
         let with_normals = model.clone().with_normals(&normals)?;
         for index in 0..images {
             let drawn = images::draw(line, lines, index % 2 == 1, options, &mut rng)?;
+            let places: Vec<Place> = drawn.anomalies.iter().map(|anomaly| anomaly.place()).collect();
             let image = DynamicImage::ImageRgb8(drawn.image);
             for (model, score) in [model, &with_normals].into_iter().zip(&mut scores) {
                 let inspection = model.inspect(&image, Some(line.name()))?;
-                score.count(&drawn.places, inspection.verdict, &inspection.answer);
+                score.count(&places, inspection.verdict, &inspection.answer);
             }
             bar.inc(1);
         }

@@ -1,9 +1,6 @@
 //! Normal images of a line, and images with simulated anomalies that can be seen.
 
-use anomalygpt::{
-    Place,
-    simulate::{Defect, SimulateOptions, Simulated, simulate},
-};
+use anomalygpt::simulate::{Defect, SimulateOptions, Simulated, simulate};
 use image::{GrayImage, RgbImage};
 use rand::{
     RngExt,
@@ -11,7 +8,7 @@ use rand::{
 };
 use rand_chacha::ChaCha8Rng;
 
-use crate::lines::Line;
+use crate::{bounds::Bounds, lines::Line};
 
 /// Least share of the image that is changed for each anomaly, and by how many levels, so that what is asked for can be seen.
 const LEAST_SHARE: f64 = 0.0008;
@@ -31,8 +28,8 @@ pub(crate) struct Drawn {
     pub(crate) image: RgbImage,
     /// Where it was changed.
     pub(crate) mask: Option<GrayImage>,
-    /// The cell of each anomaly's centre, none for a normal image.
-    pub(crate) places: Vec<Place>,
+    /// Where its anomalies are, none for a normal image.
+    pub(crate) anomalies: Vec<Bounds>,
 }
 
 /// What is simulated in training: one or two anomalies of any kind.
@@ -64,11 +61,11 @@ pub(crate) fn draw(
         let simulated = simulate(rng, &image, &source, options)?;
         if is_visible(&simulated) {
             let Simulated { image, mask, patches, .. } = simulated;
-            let places = patches.iter().map(|patch| Place::of(patch.center[0], patch.center[1], side, side)).collect();
-            return Ok(Drawn { image, mask: Some(mask), places });
+            let anomalies = patches.iter().map(|patch| Bounds::of(patch, side)).collect();
+            return Ok(Drawn { image, mask: Some(mask), anomalies });
         }
     }
-    Ok(Drawn { image, mask: None, places: Vec::new() })
+    Ok(Drawn { image, mask: None, anomalies: Vec::new() })
 }
 
 /// Whose image patches are cut from: the paper's is of any product. Here it is of another one, or half of the time of the same, unless

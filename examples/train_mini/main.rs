@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, unreachable_pub)]
 
 mod batches;
+mod bounds;
 mod disturb;
 mod draw;
 mod evaluate;

@@ -9,6 +9,7 @@ use indicatif::ProgressBar;
 use rayon::prelude::*;
 
 use crate::{
+    bounds::{self, Bounds},
     images::{self, Drawn},
     lines::Line,
     pool::{self, host},
@@ -30,7 +31,7 @@ pub struct Item {
     /// What it shows.
     pub object: &'static str,
     /// Where its anomalies are, none for a normal image.
-    pub places: Vec<Place>,
+    anomalies: Vec<Bounds>,
     /// Maps against text and against normal images, of [`Maps::side`] rows and columns.
     maps: [Vec<f16>; 2],
     embedding: Vec<f32>,
@@ -43,8 +44,11 @@ pub struct View {
     pub index: usize,
     /// Whether it is compared with normal images.
     pub normals: bool,
-    /// How the map is moved.
+    /// How the map is turned.
     pub symmetry: Symmetry,
+    /// How far the map is then moved across and down, as a share of the way that leaves all anomalies in it: where they were drawn is
+    /// too little to tell where the cells of places end.
+    pub slide: [f32; 2],
     /// What is added to the logits of its values; if it is much, the map itself, not what was drawn, says what is true.
     pub shift: f32,
 }
@@ -86,14 +90,27 @@ impl Maps {
     /// None for maps that [`fill`](Self::fill) made.
     pub fn seen(&self, view: &View) -> anomalygpt::Result<(Vec<f32>, Vec<Place>)> {
         let item = &self.items[view.index];
-        let map = view.symmetry.moved(&item.maps[usize::from(view.normals)], 1).into_iter().map(f16::to_f32);
-        let map: Vec<f32> = map.map(|value| shifted(value, view.shift)).collect();
+        let map = view.symmetry.moved(&item.maps[usize::from(view.normals)], 1);
+        let anomalies: Vec<Bounds> = item.anomalies.iter().map(|&anomaly| view.symmetry.bounds(anomaly)).collect();
+        let cells = self.offset(&anomalies, view.slide);
+        let map: Vec<f32> = bounds::slid(&map, cells).into_iter().map(|value| shifted(value.to_f32(), view.shift)).collect();
         if view.shift.abs() <= SLIGHT {
-            return Ok((map, view.symmetry.places(&item.places)));
+            let offset = cells.map(|cells| cells as f32 / self.side as f32);
+            let mut places: Vec<Place> = anomalies.into_iter().map(|anomaly| anomaly.slid(offset).place()).collect();
+            places.sort_unstable();
+            return Ok((map, places));
         }
         let side = self.side as u32;
         let strongest = regions(&AnomalyMap::new(side, side, map.clone())?, 0.5).into_iter().take(MOST_REGIONS);
         Ok((map, strongest.map(|region| region.place).collect()))
+    }
+
+    /// Cells that a map is moved by, across and down: `shares` of the way that there is for its anomalies.
+    fn offset(&self, anomalies: &[Bounds], shares: [f32; 2]) -> [isize; 2] {
+        [0, 1].map(|axis| {
+            let [least, most] = bounds::room(anomalies, axis);
+            ((least + (most - least) * shares[axis]) * self.side as f32) as isize
+        })
     }
 
     /// Maps as one tensor, `[maps, 1, height, width]`.
@@ -121,7 +138,7 @@ fn item(object: &'static str, drawn: Drawn, models: [&AnomalyGpt; 2], side: usiz
     let [against_text, against_normals] = models;
     let seen = against_text.see(&image)?;
     let maps = [kept(against_text.localize(&seen, Some(object))?, side)?, kept(against_normals.localize(&seen, Some(object))?, side)?];
-    Ok(Item { object, places: drawn.places, maps, embedding: host(seen.features.embedding)? })
+    Ok(Item { object, anomalies: drawn.anomalies, maps, embedding: host(seen.features.embedding)? })
 }
 
 fn kept(localization: Localization, side: usize) -> anomalygpt::Result<Vec<f16>> {

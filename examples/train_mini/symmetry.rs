@@ -1,7 +1,8 @@
 //! The eight symmetries of a square: an anomaly mirrored or turned is another one.
 
-use anomalygpt::Place;
 use rand::RngExt;
+
+use crate::bounds::Bounds;
 
 /// A symmetry of a square.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +30,12 @@ impl Symmetry {
         (0..side * side).flat_map(|index| cells[from(index)].iter().copied()).collect()
     }
 
-    /// Places after the move, row by row.
-    pub fn places(self, places: &[Place]) -> Vec<Place> {
-        let from = self.moved(&Place::ALL, 1);
-        let mut moved: Vec<Place> =
-            places.iter().filter_map(|place| from.iter().position(|source| source == place)).map(|index| Place::ALL[index]).collect();
-        moved.sort_unstable();
-        moved
+    /// Bounds after the move.
+    pub fn bounds(self, Bounds { low, high }: Bounds) -> Bounds {
+        let axis = |of: usize, back: bool| if back { [1.0 - high[of], 1.0 - low[of]] } else { [low[of], high[of]] };
+        let (across, down) = if self.transposed { (1, 0) } else { (0, 1) };
+        let ([left, right], [top, bottom]) = (axis(across, self.mirrored), axis(down, self.flipped));
+        Bounds { low: [left, top], high: [right, bottom] }
     }
 }
 
@@ -44,7 +44,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_and_places_move_together() {
+    fn cells_and_bounds_move_together() {
+        let cell = |index: usize| {
+            let low = [index % 4, index / 4].map(|at| at as f32 / 4.0);
+            Bounds { low, high: low.map(|at| at + 0.25) }
+        };
         let identity = Symmetry { transposed: false, mirrored: false, flipped: false };
         let mirrored = Symmetry { mirrored: true, ..identity };
         let transposed = Symmetry { transposed: true, ..identity };
@@ -53,11 +57,11 @@ mod tests {
         assert_eq!(mirrored.moved(&[1, 1, 2, 2, 3, 3, 4, 4], 2), [2, 2, 1, 1, 4, 4, 3, 3]);
         assert_eq!(transposed.moved(&[1, 2, 3, 4], 1), [1, 3, 2, 4]);
         for symmetry in [identity, mirrored, transposed, turned] {
-            for (index, place) in Place::ALL.into_iter().enumerate() {
-                let mut cells = [0; 9];
+            for index in 0..16 {
+                let mut cells = [0; 16];
                 cells[index] = 1;
-                let moved = symmetry.moved(&cells, 1).iter().position(|&cell| cell == 1).map(|index| Place::ALL[index]);
-                assert_eq!(symmetry.places(&[place]), moved.into_iter().collect::<Vec<_>>(), "{symmetry:?} {place}");
+                let moved = symmetry.moved(&cells, 1).iter().position(|&cell| cell == 1);
+                assert_eq!(moved.map(cell), Some(symmetry.bounds(cell(index))), "{symmetry:?} {index}");
             }
         }
     }
