@@ -6,9 +6,9 @@
 //! - besides patches there are drawn defects ([`Defect`]): real cracks, scratches, holes and stains are thin or of low contrast, and a
 //!   model that has seen pasted patches only misses them. [`SimulateOptions::defects`] with `Patch` alone gives the paper's data.
 //! - patches don't overlap, each has a centre of its own, and one that can't be seen is tried again or left out, so that labels are true.
-//!   A piece of a random texture, such as gravel, within that texture can't be seen: it changes every pixel and shows nothing new. A few
-//!   of these pass the test all the same, so the source had better show something else. A part that is only misplaced, without a seam,
-//!   is left out with them.
+//!   A piece of a random texture, such as gravel, within that texture can't be seen: it changes every pixel and shows nothing new; nor
+//!   can a dark spot in grass. A few of these pass the test all the same, so the source had better show something else. A part that is
+//!   only misplaced, without a seam, is left out with them.
 
 mod drawn;
 mod novelty;

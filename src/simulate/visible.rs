@@ -29,7 +29,7 @@ pub(super) fn change(canvas: &Canvas<'_>, edit: &Edit, defect: Defect, threshold
     let seen = if defect == Defect::Patch { perceptible(&before, edit) } else { changed.iter().filter(|value| **value > 0).count() };
     let enough = seen >= FEWEST && seen as f32 >= SHARE * meant as f32;
     let [left, top, width, height] = bounds(&changed).filter(|_| enough)?;
-    if defect == Defect::Patch && !canvas.windows().lack(canvas.image, edit) {
+    if !canvas.windows().lack(canvas.image, edit) {
         return None;
     }
     Some(([area.x + left, area.y + top, width, height], changed))
