@@ -1,7 +1,10 @@
 //! The paper's prompt learner: learned base vectors, and a small convolution net over the anomaly map.
 //!
-//! Names and sizes of the authors' model: channels 4, 16, 64, 256, 1024 over a map of 224x224, width 4096. A map of
-//! another size is resampled first, which the original does not do.
+//! Names and sizes of the authors' model: channels 4, 16, 64, 256, 1024 over a map of 224x224, width 4096.
+//!
+//! Deviations from the paper: a map of another size is resampled first. If asked to, the net also sees where each value lies, as
+//! two more channels (CoordConv, Liu et al. 2018): convolutions and pooling by themselves are made to forget it, and where the nine
+//! cells end is all that answers tell of a place.
 
 use burn::{
     config::Config,
@@ -10,7 +13,7 @@ use burn::{
         Initializer, Linear, LinearConfig,
         conv::{Conv2d, Conv2dConfig},
     },
-    tensor::{Device, Distribution, Tensor, activation::relu, module::max_pool2d, ops::MaxPoolOptions},
+    tensor::{Device, Distribution, Int, Tensor, activation::relu, module::max_pool2d, ops::MaxPoolOptions},
 };
 
 use super::{PromptEmbeddings, PromptLearner};
@@ -23,6 +26,9 @@ use crate::{
 
 /// Side of the last convolution's kernel.
 const LAST_KERNEL: usize = 5;
+
+/// Channels of a map beside its coordinates.
+const POSITIONED: usize = 3;
 
 /// Rows and columns of vectors that come of the map.
 const OUTPUT_SIDE: usize = 3;
@@ -43,6 +49,9 @@ pub struct ConvPromptLearnerConfig {
     /// Number of learned vectors that don't depend on the map.
     #[config(default = 9)]
     pub base_prompts: usize,
+    /// Whether the net sees where each value of the map lies.
+    #[config(default = false)]
+    pub coordinates: bool,
 }
 
 impl ConvPromptLearnerConfig {
@@ -57,7 +66,7 @@ impl ConvPromptLearnerConfig {
             let reason = format!("{} halved {} times must be {end}", self.map_side, self.channels.len());
             return Err(Error::InvalidConfig { what: "side of the map", reason: reason.into() });
         }
-        let into = std::iter::once(1).chain(self.channels.iter().copied());
+        let into = std::iter::once(if self.coordinates { POSITIONED } else { 1 }).chain(self.channels.iter().copied());
         let step = |(from, &to)| unbiased(Conv2dConfig::new([from, to], [3, 3]), device);
         let mut meta_net: Vec<Conv2d> = into.zip(&self.channels).map(step).collect();
         let last = self.channels.last().copied().unwrap_or(1);
@@ -93,7 +102,7 @@ impl ConvPromptLearner {
     /// reference). Gradients pass to the weights and to the map.
     pub fn prompts(&self, map: Tensor<4>) -> Tensor<3> {
         let batch = map.dims()[0];
-        let map = antialiased(map, [self.map_side; 2]);
+        let map = self.input(map);
         let spatial = match self.meta_net.split_last() {
             Some((last, steps)) => convolved(last, steps.iter().fold(map, |map, step| pooled(convolved(step, map, 1))), 0),
             None => map,
@@ -104,10 +113,28 @@ impl ConvPromptLearner {
         Tensor::cat(vec![base.unsqueeze::<3>().expand([batch, rows, width]), spatial], 1)
     }
 
+    /// What the net takes of a map.
+    fn input(&self, map: Tensor<4>) -> Tensor<4> {
+        let map = antialiased(map, [self.map_side; 2]);
+        match self.meta_net.first().map(|step| step.weight.dims()[1]) {
+            Some(POSITIONED) => positioned(map),
+            _ => map,
+        }
+    }
+
     /// The image token for embeddings `[batch, embedding width]`: `[batch, 1, width]`.
     pub fn image_token(&self, embedding: Tensor<2>) -> Tensor<3> {
         self.llama_proj.forward(embedding).unsqueeze_dim(1)
     }
+}
+
+/// A map `[batch, 1, side, side]` and, from -1 to 1, how far to the right and how far down each of its values lies.
+fn positioned(map: Tensor<4>) -> Tensor<4> {
+    let [batch, _, side, _] = map.dims();
+    let cells = Tensor::<1, Int>::arange(0..side as i64, &map.device()).float();
+    let shares = cells * (2.0 / side.saturating_sub(1).max(1) as f32) - 1.0;
+    let across = shares.reshape([1, 1, 1, side]).expand([batch, 1, side, side]);
+    Tensor::cat(vec![map, across.clone(), across.swap_dims(2, 3)], 1)
 }
 
 fn pooled(map: Tensor<4>) -> Tensor<4> {
@@ -177,6 +204,22 @@ mod tests {
         assert!(change[..4].iter().all(|&value| value == 0.0));
         assert!(change[12] > 0.0, "bottom right is the last");
         assert_eq!(change[4], 0.0, "top left is the first");
+    }
+
+    #[test]
+    fn a_map_is_followed_by_its_coordinates_if_they_are_asked_for() {
+        let device = Device::default();
+        let found = positioned(Tensor::full([2, 1, 3, 3], 7.0, &device)).into_data().try_to_vec::<f32>().unwrap();
+        let (across, down) = ([-1.0, 0.0, 1.0, -1.0, 0.0, 1.0, -1.0, 0.0, 1.0], [-1.0, -1.0, -1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
+        assert_eq!(found, [[7.0; 9], across, down, [7.0; 9], across, down].concat());
+
+        let config = ConvPromptLearnerConfig::new(6, 5).with_map_side(28).with_channels(vec![2, 3]);
+        for (coordinates, channels) in [(false, 1), (true, POSITIONED)] {
+            let learner = config.clone().with_coordinates(coordinates).init(&device).unwrap();
+            let map = Tensor::full([1, 1, 40, 30], 0.5, &device);
+            assert_eq!(learner.input(map.clone()).dims(), [1, channels, 28, 28]);
+            assert_eq!(learner.prompts(map).dims(), [1, 18, 6]);
+        }
     }
 
     #[test]
