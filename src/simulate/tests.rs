@@ -88,14 +88,16 @@ fn an_even_image_pasted_on_itself_is_no_anomaly() {
     }
 }
 
+/// Grains without an order, each image with others.
+fn texture(seed: u64) -> RgbImage {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    let noise = GrayImage::from_fn(128, 128, |_, _| image::Luma([rng.random()]));
+    let noise = image::imageops::blur(&noise, 1.2);
+    RgbImage::from_fn(128, 128, |x, y| Rgb([noise.get_pixel(x, y).0[0]; 3]))
+}
+
 #[test]
 fn a_random_texture_within_itself_is_hardly_ever_an_anomaly() {
-    let texture = |seed| {
-        let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let noise = GrayImage::from_fn(128, 128, |_, _| image::Luma([rng.random()]));
-        let noise = image::imageops::blur(&noise, 1.2);
-        RgbImage::from_fn(128, 128, |x, y| Rgb([noise.get_pixel(x, y).0[0]; 3]))
-    };
     let options = SimulateOptions { count: 1..=1, scale: 1.0..=1.0, ..only(Defect::Patch) };
     let found = |source: &dyn Fn(u64) -> RgbImage| -> usize {
         let of = |seed| simulate(&mut ChaCha8Rng::seed_from_u64(seed), &texture(seed), &source(seed + 100), &options).unwrap();
@@ -103,6 +105,22 @@ fn a_random_texture_within_itself_is_hardly_ever_an_anomaly() {
     };
     let [itself, another] = [found(&texture), found(&|_| pattern(128, 128))];
     assert!(itself <= 2 && another == 8, "{itself} and {another} of 8");
+}
+
+#[test]
+fn a_drawn_defect_has_to_show_something_new_too() {
+    let area = Area { x: 50, y: 60, width: 30, height: 20 };
+    let footprint = GrayImage::from_pixel(area.width, area.height, image::Luma([255]));
+    let is_seen = |image: &RgbImage, seed: u64, defect: Defect| {
+        let canvas = Canvas { image, taken: Vec::new(), windows: OnceCell::new() };
+        let pixels = image::imageops::crop_imm(&texture(seed), area.x, area.y, area.width, area.height).to_image();
+        visible::change(&canvas, &Edit { area, pixels, footprint: footprint.clone() }, defect, 6).is_some()
+    };
+    for &defect in &ALL[1..] {
+        let seen = |image: &dyn Fn(u64) -> RgbImage| (0..8).filter(|&seed| is_seen(&image(seed), seed + 100, defect)).count();
+        let [itself, another] = [seen(&texture), seen(&|_| ground(128, 128, 3))];
+        assert!(itself <= 2 && another == 8, "{defect:?}: {itself} and {another} of 8");
+    }
 }
 
 #[test]
