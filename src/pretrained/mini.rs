@@ -66,7 +66,10 @@ impl MiniConfig {
         Self {
             text_tower: TextTowerConfig::new(vocabulary, 96).with_output(TEXT_WIDTH),
             decoder: ContextDecoderConfig::new(layers).with_coarseness(COARSENESS).with_fine_widths(FINE_WIDTHS.into()),
-            prompt_learner: ConvPromptLearnerConfig::new(LLM_WIDTH, 192).with_map_side(112).with_channels(vec![8, 16, 32, 64]),
+            prompt_learner: ConvPromptLearnerConfig::new(LLM_WIDTH, 192)
+                .with_map_side(112)
+                .with_channels(vec![8, 16, 32, 64])
+                .with_coordinates(true),
             llm: LlamaConfig::new(vocabulary, LLM_WIDTH, 4, 4, 4, 352).with_context(1024).with_tied(true),
         }
     }
