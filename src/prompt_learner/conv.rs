@@ -27,7 +27,7 @@ use crate::{
 /// Side of the last convolution's kernel.
 const LAST_KERNEL: usize = 5;
 
-/// Channels of a map beside its coordinates.
+/// Channels of a map and its two coordinates.
 const POSITIONED: usize = 3;
 
 /// Rows and columns of vectors that come of the map.
@@ -66,10 +66,11 @@ impl ConvPromptLearnerConfig {
             let reason = format!("{} halved {} times must be {end}", self.map_side, self.channels.len());
             return Err(Error::InvalidConfig { what: "side of the map", reason: reason.into() });
         }
-        let into = std::iter::once(if self.coordinates { POSITIONED } else { 1 }).chain(self.channels.iter().copied());
+        let input = if self.coordinates { POSITIONED } else { 1 };
+        let into = std::iter::once(input).chain(self.channels.iter().copied());
         let step = |(from, &to)| unbiased(Conv2dConfig::new([from, to], [3, 3]), device);
         let mut meta_net: Vec<Conv2d> = into.zip(&self.channels).map(step).collect();
-        let last = self.channels.last().copied().unwrap_or(1);
+        let last = self.channels.last().copied().unwrap_or(input);
         meta_net.push(unbiased(Conv2dConfig::new([last, self.width], [LAST_KERNEL; 2]), device));
         Ok(ConvPromptLearner {
             base_prompts: Param::from_tensor(Tensor::random([self.base_prompts, self.width], Distribution::Normal(0.0, 1.0), device)),
@@ -213,12 +214,14 @@ mod tests {
         let (across, down) = ([-1.0, 0.0, 1.0, -1.0, 0.0, 1.0, -1.0, 0.0, 1.0], [-1.0, -1.0, -1.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
         assert_eq!(found, [[7.0; 9], across, down, [7.0; 9], across, down].concat());
 
-        let config = ConvPromptLearnerConfig::new(6, 5).with_map_side(28).with_channels(vec![2, 3]);
-        for (coordinates, channels) in [(false, 1), (true, POSITIONED)] {
-            let learner = config.clone().with_coordinates(coordinates).init(&device).unwrap();
-            let map = Tensor::full([1, 1, 40, 30], 0.5, &device);
-            assert_eq!(learner.input(map.clone()).dims(), [1, channels, 28, 28]);
-            assert_eq!(learner.prompts(map).dims(), [1, 18, 6]);
+        for (side, steps) in [(28, vec![2, 3]), (7, vec![])] {
+            let config = ConvPromptLearnerConfig::new(6, 5).with_map_side(side).with_channels(steps);
+            for (coordinates, channels) in [(false, 1), (true, POSITIONED)] {
+                let learner = config.clone().with_coordinates(coordinates).init(&device).unwrap();
+                let map = Tensor::full([1, 1, 40, 30], 0.5, &device);
+                assert_eq!(learner.input(map.clone()).dims(), [1, channels, side, side]);
+                assert_eq!(learner.prompts(map).dims(), [1, 18, 6]);
+            }
         }
     }
 

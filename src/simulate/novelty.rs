@@ -1,8 +1,8 @@
 //! Whether an anomaly shows what the normal image shows nowhere.
 //!
 //! A piece of gravel among gravel changes every pixel, and yet nobody can tell that it does not belong there, nor that a dark spot in
-//! grass is a hole. So little windows of the anomaly are looked for in the whole normal image, and what is not found is compared with how well that image's own windows are found
-//! elsewhere in it, as in texture synthesis (Efros & Leung 1999).
+//! grass is a hole. So little windows of the anomaly are looked for in the whole normal image, and what is not found is compared with
+//! how well that image's own windows are found elsewhere in it, as in texture synthesis (Efros & Leung 1999).
 //!
 //! The measure is that of the image's ordinary windows: where most of it is even, a piece of the rest counts as new. A part that is only
 //! misplaced, without a seam, does not. Details under a 128th of the image's longer side are not seen.
