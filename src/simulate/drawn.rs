@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use super::{
     Area, Canvas, Defect, Edit,
     outline::{Blob, smoothstep},
-    visible::{is_grey, luminance},
+    visible::luminance,
 };
 
 /// How strongly each pixel of an area is hit, in `[0, 1]`.
@@ -168,7 +168,7 @@ fn spot(rng: &mut ChaCha8Rng, canvas: &Canvas<'_>, at: [f32; 2], side: f32) -> O
     let (mean, deviation) = surroundings(canvas.image, layer.area);
     let bright = rng.random_bool(0.35);
     let light = contrast(rng, mean, deviation, bright, 35.0..110.0);
-    let tint = tint(rng, canvas.image, 0.2);
+    let tint = tint(rng, canvas, 0.2);
     Some(apply(canvas.image, &layer, light, tint))
 }
 
@@ -208,7 +208,7 @@ fn stain(rng: &mut ChaCha8Rng, canvas: &Canvas<'_>, at: [f32; 2], side: f32) -> 
     let (_, deviation) = surroundings(canvas.image, layer.area);
     let shift = rng.random_range(13.0..32.0) + 0.5 * deviation;
     let sign = if rng.random_bool(0.55) { -1.0 } else { 1.0 };
-    let tint = tint(rng, canvas.image, 0.3);
+    let tint = tint(rng, canvas, 0.3);
     Some(apply(canvas.image, &layer, Light::Shifted(sign * shift), tint))
 }
 
@@ -251,8 +251,8 @@ fn contrast(rng: &mut ChaCha8Rng, mean: f32, deviation: f32, bright: bool, level
 }
 
 /// Factors of the three channels about 1; no colour comes into the image of a grey camera.
-fn tint(rng: &mut ChaCha8Rng, image: &RgbImage, amount: f32) -> [f32; 3] {
-    let cast = rng.random_range(-amount..amount) * if is_grey(image) { 0.0 } else { 1.0 };
+fn tint(rng: &mut ChaCha8Rng, canvas: &Canvas<'_>, amount: f32) -> [f32; 3] {
+    let cast = rng.random_range(-amount..amount) * if canvas.is_grey() { 0.0 } else { 1.0 };
     [1.0 + cast, 1.0, 1.0 - cast]
 }
 

@@ -155,9 +155,19 @@ struct Canvas<'a> {
     image: &'a RgbImage,
     taken: Vec<Area>,
     windows: OnceCell<Windows>,
+    grey: OnceCell<bool>,
 }
 
-impl Canvas<'_> {
+impl<'a> Canvas<'a> {
+    fn new(image: &'a RgbImage) -> Self {
+        Self { image, taken: Vec::new(), windows: OnceCell::new(), grey: OnceCell::new() }
+    }
+
+    /// Whether the image has next to no colour, as one of a grey camera.
+    fn is_grey(&self) -> bool {
+        *self.grey.get_or_init(|| visible::is_grey(self.image))
+    }
+
     /// What the normal image shows.
     fn windows(&self) -> &Windows {
         self.windows.get_or_init(|| Windows::of(self.image))
@@ -189,7 +199,7 @@ pub fn simulate(rng: &mut ChaCha8Rng, image: &RgbImage, source: &RgbImage, optio
         }
     }
     let mut result = Simulated { image: image.clone(), mask: GrayImage::new(image.width(), image.height()), patches: Vec::new() };
-    let mut canvas = Canvas { image, taken: Vec::new(), windows: OnceCell::new() };
+    let mut canvas = Canvas::new(image);
     for _ in 0..rng.random_range(options.count.clone()) {
         place(rng, &mut canvas, source, options, &mut result)?;
     }
@@ -225,6 +235,19 @@ fn place(
         return Ok(());
     }
     Ok(())
+}
+
+/// `[left, top, width, height]` of the smallest box around pixels at `(x, y)`.
+fn bounding_box(pixels: impl Iterator<Item = (u32, u32)>) -> Option<[u32; 4]> {
+    let [left, top, right, bottom] = pixels.fold([u32::MAX, u32::MAX, 0, 0], |[left, top, right, bottom], (x, y)| {
+        [left.min(x), top.min(y), right.max(x + 1), bottom.max(y + 1)]
+    });
+    (right > 0).then(|| [left, top, right - left, bottom - top])
+}
+
+/// The pixels of a mask that are set.
+fn set(mask: &GrayImage) -> impl Iterator<Item = (u32, u32)> {
+    mask.enumerate_pixels().filter(|(_, _, pixel)| pixel.0[0] > 0).map(|(x, y, _)| (x, y))
 }
 
 /// Draws a kind by its weight.

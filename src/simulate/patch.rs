@@ -5,10 +5,10 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::{
-    Area, Blend, Canvas, Cloning, Edit, SimulateOptions,
+    Area, Blend, Canvas, Cloning, Edit, SimulateOptions, bounding_box,
     outline::{Blob, Polygon},
-    seamless_clone,
-    visible::{is_grey, luminance},
+    seamless_clone, set,
+    visible::luminance,
 };
 use crate::error::{Error, Result};
 
@@ -22,7 +22,7 @@ pub(super) fn cut(rng: &mut ChaCha8Rng, canvas: &Canvas<'_>, source: &RgbImage, 
     let area = Area { x: rng.random_range(0..=image_width - width), y: rng.random_range(0..=image_height - height), width, height };
     let mut piece = piece(rng, source, (width, height), options);
     // A grey camera sees no colour, whatever it looks at.
-    if is_grey(canvas.image) {
+    if canvas.is_grey() {
         piece.pixels_mut().for_each(|pixel| pixel.0 = [luminance(pixel.0).round() as u8; 3]);
     }
     let mask = shape(rng, width, height, options.irregular);
@@ -87,15 +87,9 @@ fn blend(piece: &RgbImage, mask: &GrayImage, ground: &RgbImage, cloning: Cloning
     let failed = |source| Error::component("simulation", source);
     ringed.copy_from(mask, 1, 1).map_err(failed)?;
     source.copy_from(piece, 1, 1).map_err(failed)?;
-    let bounds = mask
-        .enumerate_pixels()
-        .filter(|(_, _, pixel)| pixel.0[0] > 0)
-        .fold((width, height, 0, 0), |(left, top, right, bottom), (x, y, _)| {
-            (left.min(x), top.min(y), right.max(x + 1), bottom.max(y + 1))
-        });
-    if bounds.2 <= bounds.0 {
+    let Some([left, top, across, down]) = bounding_box(set(mask)) else {
         return Ok(ground.clone());
-    }
-    let center = (bounds.0 + (bounds.2 - bounds.0) / 2, bounds.1 + (bounds.3 - bounds.1) / 2);
+    };
+    let center = (left + across / 2, top + down / 2);
     seamless_clone(&source, &ringed, ground, center, cloning)
 }

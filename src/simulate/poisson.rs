@@ -10,6 +10,7 @@ use std::sync::Arc;
 use image::{GrayImage, RgbImage};
 use rustdct::{DctPlanner, Dst1};
 
+use super::{bounding_box, set};
 use crate::error::{Error, Result};
 
 /// Pixels that the mask loses at its outline, as in OpenCV: a band in which the target's gradients lead over to the source's.
@@ -41,7 +42,7 @@ pub fn seamless_clone(source: &RgbImage, mask: &GrayImage, target: &RgbImage, ce
         return Err(Error::InvalidConfig { what: "mask of a seamless clone", reason });
     }
     let mut result = target.clone();
-    let Some((left, top, width, height)) = bounding_box(mask) else { return Ok(result) };
+    let Some((left, top, width, height)) = clone_box(mask) else { return Ok(result) };
     let (x, y) = origin(center, (width, height), target.dimensions())?;
     if width < 3 || height < 3 {
         return Ok(result);
@@ -64,13 +65,8 @@ pub fn seamless_clone(source: &RgbImage, mask: &GrayImage, target: &RgbImage, ce
 }
 
 /// Left, top, width and height of the pixels other than 0, the outermost ring left out.
-fn bounding_box(mask: &GrayImage) -> Option<(u32, u32, u32, u32)> {
-    let (width, height) = mask.dimensions();
-    let counted = mask.enumerate_pixels().filter(|(x, y, pixel)| counts(mask, *x, *y) && pixel.0[0] > 0);
-    let (left, top, right, bottom) = counted.fold((width, height, 0, 0), |(left, top, right, bottom), (x, y, _)| {
-        (left.min(x), top.min(y), right.max(x + 1), bottom.max(y + 1))
-    });
-    (right > left).then(|| (left, top, right - left, bottom - top))
+fn clone_box(mask: &GrayImage) -> Option<(u32, u32, u32, u32)> {
+    bounding_box(set(mask).filter(|&(x, y)| counts(mask, x, y))).map(Into::into)
 }
 
 fn counts(mask: &GrayImage, x: u32, y: u32) -> bool {
@@ -229,7 +225,7 @@ mod tests {
             let patch = RgbImage::from_fn(width, height, |u, v| Rgb(target.get_pixel(x + u, y + v).0.map(|value| (i16::from(value) + offset) as u8)));
             let mask = if round { disc(width, height) } else { GrayImage::from_pixel(width, height, Luma([255])) };
             // The mask's ring does not count: the bounding box starts one pixel further in.
-            let center = bounding_box(&mask).map_or((30, 30), |(left, top, width, height)| (x + left + width / 2, y + top + height / 2));
+            let center = clone_box(&mask).map_or((30, 30), |(left, top, width, height)| (x + left + width / 2, y + top + height / 2));
             let cloning = if mixed { Cloning::Mixed } else { Cloning::Normal };
             prop_assert_eq!(seamless_clone(&patch, &mask, &target, center, cloning).unwrap(), target);
         }
@@ -237,7 +233,7 @@ mod tests {
         #[test]
         fn nothing_outside_the_rectangle_changes(width in 5u32..30, height in 5u32..30, seed in 0u32..99) {
             let (target, source, mask) = (texture(48, 40, seed), texture(width, height, seed + 7), disc(width, height));
-            let (_, _, wide, high) = bounding_box(&mask).unwrap();
+            let (_, _, wide, high) = clone_box(&mask).unwrap();
             let result = seamless_clone(&source, &mask, &target, (24, 20), Cloning::Normal).unwrap();
             let (left, top) = (24 - wide / 2, 20 - high / 2);
             for (x, y, pixel) in result.enumerate_pixels() {

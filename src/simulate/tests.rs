@@ -112,7 +112,7 @@ fn a_drawn_defect_has_to_show_something_new_too() {
     let area = Area { x: 50, y: 60, width: 30, height: 20 };
     let footprint = GrayImage::from_pixel(area.width, area.height, image::Luma([255]));
     let is_seen = |image: &RgbImage, seed: u64, defect: Defect| {
-        let canvas = Canvas { image, taken: Vec::new(), windows: OnceCell::new() };
+        let canvas = Canvas::new(image);
         let pixels = image::imageops::crop_imm(&texture(seed), area.x, area.y, area.width, area.height).to_image();
         visible::change(&canvas, &Edit { area, pixels, footprint: footprint.clone() }, defect, 6).is_some()
     };

@@ -2,7 +2,7 @@
 
 use image::{GrayImage, Luma, RgbImage, imageops};
 
-use super::{Canvas, Defect, Edit};
+use super::{Canvas, Defect, Edit, bounding_box, set};
 
 /// Share of the meant pixels that have to change for an anomaly to count.
 const SHARE: f32 = 0.35;
@@ -28,7 +28,7 @@ pub(super) fn change(canvas: &Canvas<'_>, edit: &Edit, defect: Defect, threshold
     let meant = edit.footprint.iter().filter(|value| **value > 0).count();
     let seen = if defect == Defect::Patch { perceptible(&before, edit) } else { changed.iter().filter(|value| **value > 0).count() };
     let enough = seen >= FEWEST && seen as f32 >= SHARE * meant as f32;
-    let [left, top, width, height] = bounds(&changed).filter(|_| enough)?;
+    let [left, top, width, height] = bounding_box(set(&changed)).filter(|_| enough)?;
     if !canvas.windows().lack(canvas.image, edit) {
         return None;
     }
@@ -97,15 +97,6 @@ fn statistics(image: &RgbImage) -> Vec<[f32; 2]> {
 /// Brightness in `[0, 255]` (ITU-R 601).
 pub(super) fn luminance([red, green, blue]: [u8; 3]) -> f32 {
     0.299 * f32::from(red) + 0.587 * f32::from(green) + 0.114 * f32::from(blue)
-}
-
-/// `[left, top, width, height]` of the pixels that are set.
-fn bounds(mask: &GrayImage) -> Option<[u32; 4]> {
-    let set = mask.enumerate_pixels().filter(|(_, _, pixel)| pixel.0[0] > 0);
-    let [left, top, right, bottom] = set.fold([u32::MAX, u32::MAX, 0, 0], |[left, top, right, bottom], (x, y, _)| {
-        [left.min(x), top.min(y), right.max(x + 1), bottom.max(y + 1)]
-    });
-    (right > 0).then(|| [left, top, right - left, bottom - top])
 }
 
 /// Whether an image has next to no colour.
