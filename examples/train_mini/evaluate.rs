@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeSet, fmt, ops::Add};
 
-use anomalygpt::{AnomalyGpt, Place, Verdict, simulate::SimulateOptions, train::dialogue_data::Facts};
+use anomalygpt::{
+    AnomalyGpt, Place, Verdict,
+    simulate::SimulateOptions,
+    train::dialogue_data::{Facts, Kind},
+};
 use image::DynamicImage;
 use indicatif::ProgressBar;
 use rayon::prelude::*;
@@ -21,16 +25,23 @@ pub struct Score {
     /// Of the images that were called anomalous.
     found_places: [usize; 2],
     sentences: [usize; 2],
+    /// Of [`OTHERS`].
+    others: [[usize; 2]; 3],
+}
+
+/// What else is asked.
+const OTHERS: [(Kind, &str); 3] = [(Kind::Where, "where"), (Kind::Count, "how many"), (Kind::What, "what is seen")];
+
+/// Counts an answer that is right or not.
+fn count(counts: &mut [usize; 2], right: bool) {
+    counts[0] += usize::from(right);
+    counts[1] += 1;
 }
 
 impl Score {
     fn count(&mut self, places: &[Place], verdict: Verdict, answer: &str) {
         let anomalous = !places.is_empty();
         let right = verdict == if anomalous { Verdict::Anomalous } else { Verdict::Normal };
-        let count = |counts: &mut [usize; 2], right: bool| {
-            counts[0] += usize::from(right);
-            counts[1] += 1;
-        };
         count(if anomalous { &mut self.anomalous } else { &mut self.normal }, right);
         if let [place] = places {
             let placed = said(answer) == BTreeSet::from([*place]);
@@ -69,6 +80,7 @@ impl Add for Score {
             places: sum(self.places, other.places),
             found_places: sum(self.found_places, other.found_places),
             sentences: sum(self.sentences, other.sentences),
+            others: [0, 1, 2].map(|kind| sum(self.others[kind], other.others[kind])),
         }
     }
 }
@@ -79,7 +91,8 @@ impl fmt::Display for Score {
         let verdicts = [self.normal[0] + self.anomalous[0], self.normal[1] + self.anomalous[1]];
         write!(formatter, "verdicts right {} (normal {}, anomalous {}); ", share(verdicts), share(self.normal), share(self.anomalous))?;
         write!(formatter, "place right {} with one anomaly, {} of these found; ", share(self.places), share(self.found_places))?;
-        write!(formatter, "whole sentence right {}", share(self.sentences))
+        write!(formatter, "whole sentence right {}", share(self.sentences))?;
+        OTHERS.iter().zip(self.others).try_for_each(|((_, asked), counts)| write!(formatter, ", {asked} {}", share(counts)))
     }
 }
 
@@ -98,6 +111,13 @@ pub fn evaluate(model: &AnomalyGpt, lines: &[Line], images: usize, options: &Sim
             for (model, score) in [model, &with_normals].into_iter().zip(&mut scores) {
                 let inspection = model.inspect(&image, Some(line.name()))?;
                 score.count(&places, inspection.verdict, &inspection.answer);
+                let facts = Facts { object: line.name(), places: &places };
+                for ((kind, _), counts) in OTHERS.into_iter().zip(&mut score.others) {
+                    // The name would tell what is seen.
+                    let description = (kind != Kind::What).then_some(line.name());
+                    let question = kind.questions().first().copied().unwrap_or_default();
+                    count(counts, model.ask(&image, description, question)?.answer == facts.answer(kind));
+                }
             }
             bar.inc(1);
         }

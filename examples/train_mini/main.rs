@@ -62,9 +62,9 @@ struct Arguments {
     /// Everything random follows from it.
     #[arg(long, default_value_t = 7)]
     seed: u64,
-    /// Folder for the model's files and checkpoints.
-    #[arg(long, default_value = "target/train_mini")]
-    out: PathBuf,
+    /// Folder for the model's files and checkpoints; target/train_mini, or target/train_mini_smoke, unless given.
+    #[arg(long)]
+    out: Option<PathBuf>,
     /// Optimizer steps of the decoder's layers and its text tower.
     #[arg(long, default_value_t = 4000)]
     decoder_steps: usize,
@@ -75,7 +75,7 @@ struct Arguments {
     #[arg(long, value_name = "STAGES")]
     decoder: Option<PathBuf>,
     /// Optimizer steps of the prompt learner and the language model.
-    #[arg(long, default_value_t = 2600)]
+    #[arg(long, default_value_t = 4000)]
     steps: usize,
     /// Train nothing, and measure the model that is embedded.
     #[arg(long)]
@@ -86,6 +86,13 @@ struct Arguments {
     /// Go on from the last checkpoint in the folder.
     #[arg(long)]
     resume: bool,
+}
+
+impl Arguments {
+    fn folder(&self) -> PathBuf {
+        let usual = if self.smoke { "target/train_mini_smoke" } else { "target/train_mini" };
+        self.out.clone().unwrap_or_else(|| usual.into())
+    }
 }
 
 /// Sizes of a run.
@@ -142,7 +149,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Trains a model and writes its files.
 fn train(arguments: &Arguments, plan: &Plan, device: &Device, clock: &impl Fn(&str)) -> Result<AnomalyGpt, Box<dyn Error>> {
-    fs::create_dir_all(&arguments.out)?;
+    let folder = arguments.folder();
+    fs::create_dir_all(&folder)?;
     let tokenizer_bytes = vocabulary::train(corpus(&plan.lines, arguments.seed)).map_err(|error| error.to_string())?;
     let tokenizer = vocabulary::load(&tokenizer_bytes)?;
     let config = MiniConfig::sized_for(tokenizer.vocabulary());
@@ -158,21 +166,20 @@ fn train(arguments: &Arguments, plan: &Plan, device: &Device, clock: &impl Fn(&s
             let stages = run.decoder(&pool, plan)?;
             clock(&format!("{} steps of the decoder's layers", plan.decoder_steps));
             let stages = run.context(stages, &pool, plan)?;
-            fs::write(arguments.out.join("decoder.safetensors"), weights(&stages)?)?;
+            fs::write(folder.join("decoder.safetensors"), weights(&stages)?)?;
             clock(&format!("{} steps of its context", plan.context_steps));
             stages
         }
     };
 
     let mini = |stages: &Stages| Mini::from_bytes(mini_trunk(device)?, &tokenizer_bytes, &weights(stages)?, device);
-    let side = config.prompt_learner.map_side;
-    let maps = Maps::fill(&AnomalyGpt::from_mini(mini(&stages)?, device)?, &plan.lines, plan.maps, side, arguments.seed)?;
+    let maps = Maps::fill(&AnomalyGpt::from_mini(mini(&stages)?, device)?, &plan.lines, plan.maps, arguments.seed)?;
     clock(&format!("{} images drawn and localized", maps.items.len()));
     let stages = run.language_model(stages, &maps, plan)?;
     let bytes = weights(&stages)?;
-    fs::write(arguments.out.join("stages.safetensors"), &bytes)?;
-    fs::write(arguments.out.join("tokenizer.json"), &tokenizer_bytes)?;
-    clock(&format!("{} steps of the language model; {} bytes of weights in {}", plan.steps, bytes.len(), arguments.out.display()));
+    fs::write(folder.join("stages.safetensors"), &bytes)?;
+    fs::write(folder.join("tokenizer.json"), &tokenizer_bytes)?;
+    clock(&format!("{} steps of the language model; {} bytes of weights in {}", plan.steps, bytes.len(), folder.display()));
     Ok(AnomalyGpt::from_mini(mini(&stages)?, device)?)
 }
 
@@ -268,9 +275,9 @@ impl Run<'_> {
         steps: usize,
         batch: impl Fn(usize) -> anomalygpt::Result<Batch> + Send,
     ) -> Result<Stages, Box<dyn Error>> {
-        let settings = TrainerConfig::new(steps, steps / 10).with_learning_rate(2e-3);
-        let checkpoint = self.arguments.out.join(name);
-        let resume = self.arguments.resume && checkpoint.is_dir();
+        let settings = TrainerConfig::new(steps, steps / 10).with_learning_rate(2e-3).with_seed(self.arguments.seed);
+        let checkpoint = self.arguments.folder().join(name);
+        let resume = self.arguments.resume && checkpoint.join("state.json").is_file();
         let mut trainer = if resume { Trainer::resume(stages, settings, &checkpoint)? } else { Trainer::new(stages, settings)? };
         let bar = ProgressBar::new(steps as u64).with_style(ProgressStyle::with_template("{bar:30} {pos}/{len} {eta} left  {msg}")?);
         thread::scope(|scope| -> Result<(), Box<dyn Error>> {

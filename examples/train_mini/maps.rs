@@ -32,7 +32,7 @@ pub struct Item {
     pub object: &'static str,
     /// Where its anomalies are, none for a normal image.
     anomalies: Vec<Bounds>,
-    /// Maps against text and against normal images, of [`Maps::side`] rows and columns.
+    /// Maps against text and against normal images, as the decoder gives them.
     maps: [Vec<f16>; 2],
     embedding: Vec<f32>,
 }
@@ -53,7 +53,7 @@ pub struct View {
     pub shift: f32,
 }
 
-/// Images, and the side of their maps.
+/// Images, and the side of their maps, which are square as the images are.
 #[derive(Debug)]
 pub struct Maps {
     /// All images.
@@ -62,8 +62,8 @@ pub struct Maps {
 }
 
 impl Maps {
-    /// Draws `images` of each line, a normal and an anomalous one in turn, and localizes; `side` is that of the maps which are kept.
-    pub fn fill(model: &AnomalyGpt, lines: &[Line], images: usize, side: usize, seed: u64) -> anomalygpt::Result<Self> {
+    /// Draws `images` of each line, a normal and an anomalous one in turn, and localizes.
+    pub fn fill(model: &AnomalyGpt, lines: &[Line], images: usize, seed: u64) -> anomalygpt::Result<Self> {
         let bar = ProgressBar::new((lines.len() * images) as u64);
         let fill = |(number, line): (usize, &Line)| {
             let mut rng = pool::rng(seed, PURPOSE, number as u64);
@@ -73,14 +73,16 @@ impl Maps {
                 let with_normals = model.clone().with_normals(&normals)?;
                 for index in 0..IMAGES_PER_BANK.min(images - items.len()) {
                     let drawn = images::draw(line, lines, index % 2 == 1, &images::any_defects(), &mut rng)?;
-                    items.push(item(line.name(), drawn, [model, &with_normals], side)?);
+                    items.push(item(line.name(), drawn, [model, &with_normals])?);
                     bar.inc(1);
                 }
             }
             Ok(items)
         };
-        let items = lines.par_iter().enumerate().map(fill).collect::<anomalygpt::Result<Vec<_>>>()?.into_iter().flatten().collect();
+        let items = lines.par_iter().enumerate().map(fill).collect::<anomalygpt::Result<Vec<_>>>()?;
+        let items: Vec<Item> = items.into_iter().flatten().collect();
         bar.finish_and_clear();
+        let side = items.first().map_or(0, |item| item.maps[0].len().isqrt());
         Ok(Self { items, side })
     }
 
@@ -133,17 +135,15 @@ fn shifted(value: f32, shift: f32) -> f32 {
     1.0 / (1.0 + (-(value / (1.0 - value)).ln() - shift).exp())
 }
 
-fn item(object: &'static str, drawn: Drawn, models: [&AnomalyGpt; 2], side: usize) -> anomalygpt::Result<Item> {
+fn item(object: &'static str, drawn: Drawn, models: [&AnomalyGpt; 2]) -> anomalygpt::Result<Item> {
     let image = DynamicImage::ImageRgb8(drawn.image);
     let [against_text, against_normals] = models;
     let seen = against_text.see(&image)?;
-    let maps = [kept(against_text.localize(&seen, Some(object))?, side)?, kept(against_normals.localize(&seen, Some(object))?, side)?];
+    let maps = [kept(&against_text.localize(&seen, Some(object))?)?, kept(&against_normals.localize(&seen, Some(object))?)?];
     Ok(Item { object, anomalies: drawn.anomalies, maps, embedding: host(seen.features.embedding)? })
 }
 
-fn kept(localization: Localization, side: usize) -> anomalygpt::Result<Vec<f16>> {
-    let map = localization.bordered()?;
-    let [_, _, height, width] = map.dims();
-    let map = AnomalyMap::new(width as u32, height as u32, host(map)?)?.resize(side as u32, side as u32)?;
-    Ok(map.into_values().into_iter().map(f16::from_f32).collect())
+/// What the prompt learner is shown.
+fn kept(localization: &Localization) -> anomalygpt::Result<Vec<f16>> {
+    Ok(host(localization.bordered()?)?.into_iter().map(f16::from_f32).collect())
 }

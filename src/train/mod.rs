@@ -2,9 +2,10 @@
 //!
 //! [`Trainer`] drives any module; [`Stages`] are the paper's trained parts, and [`Stages::losses`] its loss (Eq. 3-6).
 //!
-//! Deviations from the paper: AdamW where the authors use Adam with weight decay, since decay and adaptive step are then
-//! independent; everything is trained from nothing, where the authors have a pretrained language model that stays frozen. A
-//! small language model is slow to find out by itself where in the prompt a place is told, so the prompt learner's nine vectors
+//! Deviations from the paper: the embedded model's parts learn one after another, so that what is said (Eq. 3) teaches neither the
+//! decoder nor its text tower, though [`Stages::losses`] can do both at once; AdamW where the authors use Adam with weight decay,
+//! since decay and adaptive step are then independent; everything is trained from nothing, where the authors have a pretrained
+//! language model that stays frozen. A small language model is slow to find out by itself where in the prompt a place is told, so the prompt learner's nine vectors
 //! are also asked, each by one linear layer, whether their place holds an anomaly; that layer is thrown away afterwards. The paper's
 //! losses count pixels, of which a small anomaly has few; the decoder's context also learns from [the highest of each
 //! image](loss::peaks).
@@ -55,6 +56,9 @@ pub struct TrainerConfig {
     /// Largest norm of all gradients together.
     #[config(default = 1.0)]
     pub clip_norm: f64,
+    /// What the batches follow from: a run goes on only with those that it began with.
+    #[config(default = 0)]
+    pub seed: u64,
 }
 
 /// The losses of one batch: the differentiable total, and its parts as numbers.
@@ -240,6 +244,8 @@ mod tests {
             assert_eq!(resumed.step(losses).unwrap(), *report);
         }
         assert_eq!(bits(whole.module()), bits(resumed.module()));
+        resumed.save(folder.path()).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "the checkpoint before is gone");
         assert!(whole.is_finished() && reports[11].losses.total() < reports[0].losses.total());
     }
 
@@ -247,8 +253,9 @@ mod tests {
     fn another_configuration_or_a_missing_checkpoint_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         Trainer::new(linear(1), TrainerConfig::new(12, 2)).unwrap().save(folder.path()).unwrap();
-        let other = Trainer::resume(linear(1), TrainerConfig::new(13, 2), folder.path());
-        assert!(matches!(other, Err(Error::InvalidConfig { .. })));
+        for other in [TrainerConfig::new(13, 2), TrainerConfig::new(12, 2).with_seed(1)] {
+            assert!(matches!(Trainer::resume(linear(1), other, folder.path()), Err(Error::InvalidConfig { .. })));
+        }
         let missing = Trainer::resume(linear(1), TrainerConfig::new(12, 2), &folder.path().join("nothing"));
         assert!(matches!(missing, Err(Error::Weights { .. })));
         assert!(matches!(Trainer::new(linear(1), TrainerConfig::new(2, 2)), Err(Error::InvalidConfig { .. })));

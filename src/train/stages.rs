@@ -132,22 +132,30 @@ impl Stages {
         let [mut tokens, mut token_accuracy, mut place, mut peaks] = [(); 4].map(|()| nothing.clone());
         let (mut map, mut pixels) = (batch.map.clone(), None);
         if let Some(wanted) = &batch.pixels {
-            let probabilities = match &wanted.layer {
+            let (probabilities, logits) = match &wanted.layer {
                 Layer::Taps(objects) => {
-                    self.decoder.layers().layer_probabilities(&batch.features, &self.text_pairs(objects, tokenizer)?)?
+                    let pair = self.text_pairs(objects, tokenizer)?;
+                    (self.decoder.layers().layer_probabilities(&batch.features, &pair)?, None)
                 }
                 Layer::Context => {
                     let logits = self.decoder.context_logits(&batch.features)?;
-                    peaks = loss::peaks(logits.clone(), wanted.masks.clone()) * PEAKS;
-                    sigmoid(logits)
+                    (sigmoid(logits.clone()), Some(logits))
                 }
             };
+            let [images, _, rows, columns] = probabilities.dims();
+            fits("the masks of a batch", "its maps", [images, 1, rows, columns], wanted.masks.dims())?;
+            if let Some(logits) = logits {
+                peaks = loss::peaks(logits, wanted.masks.clone()) * PEAKS;
+            }
             pixels = Some(PixelLoss::new(probabilities.clone(), wanted.masks.clone()));
             map = map.or_else(|| Some(probabilities.mean_dim(1)));
         }
         if let Some(answers) = &batch.answers {
             let needed = || Error::InvalidConfig { what: "batch", reason: "answers need a map, or pixels that give one".into() };
             let prompt = self.prompt_learner.prompt(&batch.features, map.ok_or_else(needed)?)?;
+            let images = prompt.prompt.dims()[0];
+            fits("the dialogues of a batch", "its images", [images], [answers.dialogues.len()])?;
+            fits("the places of a batch", "its images", [images, PLACES], answers.places.dims())?;
             place = self.place_loss(&prompt, answers);
             (tokens, token_accuracy) = self.answer_loss(answers, prompt, tokenizer)?;
         }
@@ -253,106 +261,13 @@ impl Padded {
     }
 }
 
-#[cfg(all(test, feature = "mini"))]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use burn::{
-        nn::LinearConfig,
-        tensor::{Device, Distribution},
-    };
-
-    use super::*;
-    use crate::{
-        decoder::{ContextDecoderConfig, PatchTextDecoderConfig},
-        encoder::text_tower::TextTowerConfig,
-        llm::llama::LlamaConfig,
-        pretrained::MINI_TOKENIZER,
-        prompt_learner::ConvPromptLearnerConfig,
-        text::dialogue::{Role, Turn},
-        train::{Trainer, TrainerConfig},
-        weights::StateDict,
-    };
-
-    /// Sums of three numbers about 1.
-    const ROUNDING: f32 = 1e-5;
-
-    fn stages(vocabulary: usize, device: &Device) -> Stages {
-        Stages {
-            text_tower: TextTowerConfig::new(vocabulary, 8).with_output(6).init(device).unwrap(),
-            decoder: ContextDecoderConfig::new(PatchTextDecoderConfig::new(vec![5, 4], 6, 2)).with_width(4).init(device),
-            prompt_learner: ConvPromptLearnerConfig::new(8, 4).with_map_side(14).with_channels(vec![2]).init(device).unwrap(),
-            llm: LlamaConfig::new(vocabulary, 8, 1, 2, 2, 12).with_context(256).with_tied(true).init(device).unwrap(),
-            place_head: LinearConfig::new(8, 1).init(device),
-        }
-    }
-
-    fn batch(tokenizer: &Tokenizer, device: &Device) -> Batch {
-        let tokens = |width| Tensor::<3>::random([2, 9, width], Distribution::Normal(0.0, 1.0), device);
-        let features =
-            ImageFeatures { patch_tokens: vec![tokens(5), tokens(4)], grid: [3, 3], fine: vec![], embedding: Tensor::ones([2, 4], device) };
-        let talk = |answer: &str| {
-            let turn = |role, text: &str| Turn { role, text: text.into() };
-            dialogue::supervised(&[turn(Role::Human, dialogue::QUESTION), turn(Role::Assistant, answer)], tokenizer).unwrap()
-        };
-        Batch {
-            features,
-            pixels: Some(Pixels {
-                masks: Tensor::zeros([2, 1, 6, 6], device),
-                layer: Layer::Taps(Objects { names: vec!["nut".into()], of: vec![0, 0] }),
-            }),
-            map: None,
-            answers: Some(Answers { places: Tensor::zeros([2, PLACES], device), dialogues: vec![talk("No."), talk("Yes, there is one.")] }),
-        }
-    }
-
-    #[test]
-    fn a_frozen_part_stays_and_all_others_learn() {
-        let device = Device::default().autodiff();
-        let tokenizer = Tokenizer::from_bytes(MINI_TOKENIZER).unwrap();
-        let batch = batch(&tokenizer, &device);
-        let start = stages(tokenizer.vocabulary(), &device).freeze_part(Part::Llm);
-        let before = StateDict::of(&start, "before");
-        let mut trainer = Trainer::new(start, TrainerConfig::new(12, 0).with_learning_rate(0.02)).unwrap();
-        let reports: Vec<_> = (0..12).map(|_| trainer.step(|stages, _| stages.losses(&batch, &tokenizer)).unwrap()).collect();
-        assert!(reports[11].losses.total() < reports[0].losses.total(), "{reports:?}");
-        let after = StateDict::of(trainer.module(), "after");
-        let changed = |part: &str| {
-            before.names().filter(|name| name.starts_with(part)).any(|name| before.get(name).unwrap() != after.get(name).unwrap())
-        };
-        assert!(!changed("llm."));
-        for part in ["text_tower.", "decoder.", "prompt_learner.", "place_head."] {
-            assert!(changed(part), "{part}");
-        }
-    }
-
-    #[test]
-    fn an_image_of_an_object_that_is_not_in_the_batch_is_refused() {
-        let device = Device::default().autodiff();
-        let tokenizer = Tokenizer::from_bytes(MINI_TOKENIZER).unwrap();
-        let mut batch = batch(&tokenizer, &device);
-        batch.pixels.as_mut().unwrap().layer = Layer::Taps(Objects { names: vec!["nut".into()], of: vec![0, 3] });
-        let found = stages(tokenizer.vocabulary(), &device).losses(&batch, &tokenizer);
-        assert!(matches!(found, Err(Error::Incompatible { expected: 1, found: 4, .. })));
-    }
-
-    #[test]
-    fn a_batch_has_the_losses_that_it_gives_reason_for() {
-        let device = Device::default().autodiff();
-        let tokenizer = Tokenizer::from_bytes(MINI_TOKENIZER).unwrap();
-        let stages = stages(tokenizer.vocabulary(), &device);
-        let whole = batch(&tokenizer, &device);
-        let all = stages.losses(&whole, &tokenizer).unwrap().parts;
-        let pixels = stages.losses(&Batch { answers: None, ..whole.clone() }, &tokenizer).unwrap().parts;
-        assert_eq!(pixels, LossParts { focal: all.focal, dice: all.dice, ..LossParts::default() });
-        let masks = Tensor::ones([2, 1, 6, 6], &device);
-        let context = Batch { pixels: Some(Pixels { masks, layer: Layer::Context }), answers: None, ..whole.clone() };
-        let context = stages.losses(&context, &tokenizer).unwrap();
-        let LossParts { focal, dice, peaks, .. } = context.parts;
-        assert!(peaks > 0.0 && (context.total.into_scalar::<f32>() - focal - dice - peaks).abs() < ROUNDING, "{:?}", context.parts);
-        let map = Some(Tensor::zeros([2, 1, 6, 6], &device));
-        let answers = stages.losses(&Batch { pixels: None, map, ..whole.clone() }, &tokenizer).unwrap().parts;
-        assert!(answers.cross_entropy > 0.0 && answers.place > 0.0 && answers.focal == 0.0 && answers.dice == 0.0, "{answers:?}");
-        let neither = stages.losses(&Batch { pixels: None, ..whole }, &tokenizer);
-        assert!(matches!(neither, Err(Error::InvalidConfig { what: "batch", .. })));
+/// Whether what a batch gives has the sides that are needed.
+fn fits<const D: usize>(left: &'static str, right: &'static str, expected: [usize; D], found: [usize; D]) -> Result<()> {
+    match expected.into_iter().zip(found).find(|(expected, found)| expected != found) {
+        Some((expected, found)) => Err(Error::Incompatible { left, right, expected, found }),
+        None => Ok(()),
     }
 }
+
+#[cfg(all(test, feature = "mini"))]
+mod tests;
