@@ -1,30 +1,25 @@
-//! The command lines of `examples/doctor` and `examples/convert`, run as programs. Plain `cargo test` builds them before this.
+//! The command lines of `examples/doctor` and `examples/convert`, run as programs.
 #![cfg(all(feature = "flex", feature = "mini"))]
 #![allow(missing_docs, clippy::unwrap_used)]
+
+mod program;
 
 use std::{
     collections::HashMap,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
 };
 
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use program::run;
+
 /// Widths of tiny-a: of the image tower, the shared space and the language model.
 const VISION: usize = 64;
 const JOINT: usize = 32;
 const LANGUAGE: usize = 64;
-
-/// Examples are built beside the folder of this test's executable: `target/PROFILE/{deps,examples}`.
-fn run(name: &str, arguments: &[&str]) -> Output {
-    let test = std::env::current_exe().unwrap();
-    let path = test.ancestors().nth(2).unwrap().join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
-    assert!(path.is_file(), "{} is missing: `cargo test` without `--test` builds it", path.display());
-    Command::new(path).args(arguments).output().unwrap()
-}
 
 fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/data").join(name)
@@ -80,7 +75,7 @@ impl Layout {
 
     /// What the doctor says, and whether a whole model is there.
     fn diagnosis(&self) -> (Value, bool) {
-        let output = run("doctor", &["--json", self.0.path().to_str().unwrap()]);
+        let output = run("doctor", ["--json", self.0.path().to_str().unwrap()]);
         (serde_json::from_slice(&output.stdout).unwrap(), output.status.success())
     }
 }
@@ -111,7 +106,7 @@ fn the_doctor_knows_every_part_by_its_tensors() {
         strings(&found["flags"])[..2],
         ["--imagebind".to_owned(), layout.path("pretrained_ckpt/imagebind_ckpt/b.pth").display().to_string()]
     );
-    let text = run("doctor", &[layout.0.path().to_str().unwrap()]);
+    let text = run("doctor", [layout.0.path()]);
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(text.contains("PandaGPT's delta") && text.contains("--anomalygpt") && text.contains("q4"), "{text}");
 }
@@ -165,7 +160,7 @@ fn conversion_merges_all_into_one_folder() {
     for name in ["config.json", "tokenizer.json", "published.json", "LICENSE-NOTES.txt", "model.safetensors.index.json"] {
         assert!(out.join(name).is_file(), "{name}");
     }
-    let output = run("doctor", &["--json", out.to_str().unwrap()]);
+    let output = run("doctor", ["--json", out.to_str().unwrap()]);
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(output.status.success(), "{found:#}");
     assert_eq!(strings(&found["flags"]), ["--converted", out.to_str().unwrap()]);

@@ -1,8 +1,11 @@
-//! The command line of `examples/evaluate`, run as a program. Plain `cargo test` builds it before this.
+//! The command line of `examples/evaluate`, run as a program.
 #![cfg(all(feature = "flex", feature = "mini", feature = "eval"))]
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod program;
+
 use std::{
+    ffi::OsStr,
     fs,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -13,16 +16,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tiff::decoder::{Decoder, DecodingResult};
 
+use program::stderr;
+
 /// Width and height of the drawn photographs.
 const SIZE: (u32, u32) = (48, 40);
-
-/// The example is built beside the folder of this test's executable: `target/PROFILE/{deps,examples}`.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let path = test.ancestors().nth(2).unwrap().join("examples").join(format!("evaluate{}", std::env::consts::EXE_SUFFIX));
-    assert!(path.is_file(), "{} is missing: `cargo test` without `--test` builds it", path.display());
-    path
-}
 
 /// A plate whose grain depends on `seed`, with a dark spot where it is `damaged`.
 fn photograph(path: &Path, seed: u32, damaged: bool) {
@@ -46,13 +43,10 @@ fn plates() -> TempDir {
 }
 
 fn run(folder: &TempDir, arguments: &[&str]) -> Output {
-    let mut command = Command::new(program());
-    command.arg("--data").arg(folder.path()).arg("--report").arg(folder.path().join("out/report.html"));
-    command.args(["--protocol", "mvtec-official"]).args(arguments).output().unwrap()
-}
-
-fn stderr(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).unwrap()
+    let report = folder.path().join("out/report.html");
+    let always = [OsStr::new("--data"), folder.path().as_ref(), OsStr::new("--report"), report.as_ref(), OsStr::new("--protocol")];
+    let named = ["mvtec-official"].iter().chain(arguments).map(OsStr::new);
+    program::run("evaluate", always.into_iter().chain(named))
 }
 
 fn results(folder: &TempDir) -> Value {
@@ -137,7 +131,7 @@ fn a_full_disk_keeps_what_was_written_and_the_run_goes_on() {
     fs::remove_dir_all(folder.path().join("out")).unwrap();
 
     let mut limited = Command::new("sh");
-    limited.args(["-c", "trap '' XFSZ; ulimit -f \"$1\"; shift; exec \"$@\"", "sh", &blocks.to_string()]).arg(program());
+    limited.args(["-c", "trap '' XFSZ; ulimit -f \"$1\"; shift; exec \"$@\"", "sh", &blocks.to_string()]).arg(program::path("evaluate"));
     limited.arg("--data").arg(folder.path()).arg("--report").arg(folder.path().join("out/report.html"));
     let output = limited.args(["--protocol", "mvtec-official"]).args(arguments).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
@@ -196,7 +190,7 @@ fn bad_options_and_data_are_named() {
     fs::create_dir_all(journal(&folder).parent().unwrap()).unwrap();
     for report in ["plate", "report.json", "REPORT.JSONL", "report.md"] {
         let report = folder.path().join(report);
-        let output = Command::new(program()).arg("--data").arg(folder.path()).arg("--report").arg(&report).output().unwrap();
+        let output = program::run("evaluate", [OsStr::new("--data"), folder.path().as_ref(), OsStr::new("--report"), report.as_ref()]);
         assert!(output.status.code() == Some(2) && stderr(&output).contains("--report"), "{report:?} {}", stderr(&output));
     }
     fs::write(journal(&folder), "{\"a\": 1}\n").unwrap();

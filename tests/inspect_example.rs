@@ -1,12 +1,14 @@
-//! The command line of `examples/inspect`, run as a program. Plain `cargo test` builds it before this.
+//! The command line of `examples/inspect`, run as a program.
 #![cfg(all(feature = "flex", feature = "mini"))]
 #![allow(missing_docs, clippy::unwrap_used)]
+
+mod program;
 
 use std::{
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
+    process::Output,
 };
 
 use image::{ColorType, Rgb, RgbImage};
@@ -17,27 +19,13 @@ use tiff::{
     decoder::{Decoder, DecodingResult},
 };
 
+use program::{stderr, stdout};
+
 /// Width and height of the drawn photographs.
 const SIZE: (u32, u32) = (60, 40);
 
-/// The example is built beside the folder of this test's executable: `target/PROFILE/{deps,examples}`.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let path = test.ancestors().nth(2).unwrap().join("examples").join(format!("inspect{}", std::env::consts::EXE_SUFFIX));
-    assert!(path.is_file(), "{} is missing: `cargo test` without `--test` builds it", path.display());
-    path
-}
-
 fn run<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Output {
-    Command::new(program()).args(arguments).output().unwrap()
-}
-
-fn stdout(output: &Output) -> &str {
-    std::str::from_utf8(&output.stdout).unwrap()
-}
-
-fn stderr(output: &Output) -> &str {
-    std::str::from_utf8(&output.stderr).unwrap()
+    program::run("inspect", arguments)
 }
 
 /// Every line of the standard output, each a JSON object.
@@ -171,6 +159,45 @@ fn two_inputs_of_one_name_do_not_overwrite_each_other() {
         let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         assert_eq!(names, [format!("part-2.{ending}"), format!("part.{ending}")]);
+    }
+}
+
+#[test]
+fn photographs_are_not_written_over() {
+    let folder = TempDir::new().unwrap();
+    let [part, normal] = ["part.png", "part-2.png"].map(|name| photograph(&folder.path().join(name)));
+    let before = [&part, &normal].map(|path| fs::read(path).unwrap());
+    // The same folder by another name.
+    let heatmaps = folder.path().join("new/..");
+    fs::create_dir(folder.path().join("new")).unwrap();
+    let output = run([part.as_ref(), OsStr::new("--normal"), normal.as_ref(), OsStr::new("--heatmap"), heatmaps.as_ref()]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!([&part, &normal].map(|path| fs::read(path).unwrap()), before);
+    assert!(folder.path().join("part-3.png").is_file());
+}
+
+#[test]
+fn images_that_only_follow_normal_are_not_taken_for_the_sample() {
+    let folder = TempDir::new().unwrap();
+    let image = photograph(&folder.path().join("part.png"));
+    let output = run([OsStr::new("--normal"), image.as_ref(), image.as_ref()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("--normal") && output.stdout.is_empty(), "{}", stderr(&output));
+}
+
+#[test]
+fn a_broken_normal_image_and_an_endless_description_are_errors() {
+    let folder = TempDir::new().unwrap();
+    let image = photograph(&folder.path().join("part.png"));
+    let broken = folder.path().join("broken.png");
+    fs::write(&broken, "no image").unwrap();
+    let endless = "a".repeat(100_000);
+    for (arguments, told) in
+        [([OsStr::new("--normal"), broken.as_ref()], "broken.png"), ([OsStr::new("--describe"), endless.as_ref()], "limit")]
+    {
+        let output = run([image.as_os_str()].into_iter().chain(arguments));
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(told) && output.stdout.is_empty(), "{}", stderr(&output));
     }
 }
 

@@ -13,7 +13,7 @@ use image::DynamicImage;
 use serde_json::{Value, json};
 use tiff::encoder::{TiffEncoder, colortype::Gray32Float};
 
-use crate::chain::chain;
+use crate::{chain::chain, files::Input, run::Inspect};
 
 /// Where results go.
 #[derive(Debug)]
@@ -21,20 +21,25 @@ pub(crate) struct Output {
     json: bool,
     heatmaps: Option<PathBuf>,
     maps: Option<PathBuf>,
-    written: BTreeSet<PathBuf>,
+    /// Files that are not to be written: photographs, and what was written before.
+    taken: BTreeSet<PathBuf>,
 }
 
 impl Output {
-    /// Prepares the folders.
-    pub(crate) fn new(json: bool, heatmaps: Option<&Path>, maps: Option<&Path>) -> io::Result<Self> {
-        for folder in [heatmaps, maps].into_iter().flatten() {
-            fs::create_dir_all(folder).map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display())))?;
-        }
-        Ok(Self { json, heatmaps: heatmaps.map(PathBuf::from), maps: maps.map(PathBuf::from), written: BTreeSet::new() })
+    /// Prepares the folders; none of the `photographs` is written over.
+    pub(crate) fn new(inspect: &Inspect, photographs: &[Input]) -> io::Result<Self> {
+        let prepared = |folder: &PathBuf| {
+            let made = fs::create_dir_all(folder).and_then(|()| fs::canonicalize(folder));
+            made.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", folder.display())))
+        };
+        let [heatmaps, maps] = [&inspect.heatmap, &inspect.map].map(|folder| folder.as_ref().map(prepared).transpose());
+        // What can't be found is told when it is read.
+        let taken = photographs.iter().filter_map(|photograph| fs::canonicalize(&photograph.path).ok()).collect();
+        Ok(Self { json: inspect.json, heatmaps: heatmaps?, maps: maps?, taken })
     }
 
     /// Prints an inspection, and writes the pictures that were asked for.
-    pub(crate) fn write(&mut self, input: &crate::Input, image: &DynamicImage, inspection: &Inspection) -> Result<(), Box<dyn Error>> {
+    pub(crate) fn write(&mut self, input: &Input, image: &DynamicImage, inspection: &Inspection) -> Result<(), Box<dyn Error>> {
         let detection = &inspection.detection;
         if let Some(folder) = self.heatmaps.clone() {
             let path = self.free_path(&folder, &input.name, "png")?;
@@ -55,7 +60,7 @@ impl Output {
     }
 
     /// Reports an image that could not be inspected.
-    pub(crate) fn write_error(&self, input: &crate::Input, error: &(dyn Error + 'static)) -> io::Result<()> {
+    pub(crate) fn write_error(&self, input: &Input, error: &(dyn Error + 'static)) -> io::Result<()> {
         let file = input.path.display().to_string();
         if self.json {
             writeln!(io::stdout().lock(), "{}", json!({ "file": file, "error": chain(error) }))?;
@@ -63,11 +68,11 @@ impl Output {
         writeln!(io::stderr().lock(), "error: {file}: {}", chain(error))
     }
 
-    /// A path in `folder` called after `name`, which no other image of this run has.
+    /// A path in `folder` called after `name`, which is neither a photograph's nor another image's of this run.
     fn free_path(&mut self, folder: &Path, name: &Path, ending: &str) -> io::Result<PathBuf> {
         let mut path = folder.join(name).with_extension(ending);
         let mut number = 2;
-        while !self.written.insert(path.clone()) {
+        while !self.taken.insert(target(&path)) {
             let stem = name.file_stem().unwrap_or(name.as_os_str()).to_string_lossy().into_owned();
             path = folder.join(name.with_file_name(format!("{stem}-{number}.{ending}")));
             number += 1;
@@ -79,7 +84,12 @@ impl Output {
     }
 }
 
-fn write_text(out: &mut impl Write, input: &crate::Input, inspection: &Inspection) -> io::Result<()> {
+/// What is written where `path` is written to: a link's own file.
+fn target(path: &Path) -> PathBuf {
+    fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf())
+}
+
+fn write_text(out: &mut impl Write, input: &Input, inspection: &Inspection) -> io::Result<()> {
     let detection = &inspection.detection;
     writeln!(out, "{}", input.path.display())?;
     writeln!(out, "  answer       {}", inspection.answer)?;
@@ -93,7 +103,7 @@ fn write_text(out: &mut impl Write, input: &crate::Input, inspection: &Inspectio
     Ok(())
 }
 
-fn as_json(input: &crate::Input, inspection: &Inspection) -> Value {
+fn as_json(input: &Input, inspection: &Inspection) -> Value {
     let region = |region: &Region| json!({ "bbox": region.bbox, "area": region.area, "peak": region.peak, "place": region.place.name() });
     json!({
         "file": input.path.display().to_string(),

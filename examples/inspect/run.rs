@@ -27,7 +27,7 @@ pub(crate) struct Inspect {
     /// Image files, or folders whose images are inspected; without any, the sample that ships with the crate.
     #[arg(value_name = "IMAGE")]
     pub(crate) images: Vec<PathBuf>,
-    /// Photographs of normal parts (files or folders) to compare with; may be given several times.
+    /// Photographs of normal parts (files or folders) to compare with; takes all that follows, up to the next option.
     #[arg(long, value_name = "FILE|DIR", num_args = 1..)]
     pub(crate) normal: Vec<PathBuf>,
     /// What is seen, in words: "a metal nut".
@@ -69,14 +69,15 @@ impl Inspect {
         load: impl FnOnce() -> anomalygpt::Result<AnomalyGpt<E, D, P, L>>,
         sample: impl FnOnce() -> anomalygpt::Result<(Input, DynamicImage)>,
     ) -> Outcome<bool> {
-        let inputs = files::inputs(&self.images)?;
-        let mut model = load()?;
-        if !self.normal.is_empty() {
-            let normals = files::inputs(&self.normal)?;
-            let normals = normals.iter().map(|input| read_image_with(&input.path, read)).collect::<Result<Vec<_>, _>>()?;
-            model = model.with_normals(&normals)?;
+        let (inputs, normals) = (files::inputs(&self.images)?, files::inputs(&self.normal)?);
+        if inputs.is_empty() && !normals.is_empty() {
+            return Err("no image to inspect: all that follows --normal is normal, so name images before it, or after `--`".into());
         }
-        let mut output = Output::new(self.json, self.heatmap.as_deref(), self.map.as_deref())?;
+        let mut output = Output::new(self, &[&inputs[..], &normals].concat())?;
+        let mut model = load()?;
+        if !normals.is_empty() {
+            model = model.with_normals_from(normals.iter().map(|input| read_image_with(&input.path, read)))?;
+        }
         if inputs.is_empty() {
             eprintln!("No image given: inspecting the sample that ships with the crate.");
             let (sample, image) = sample()?;
