@@ -18,7 +18,7 @@ use crate::{
     compat::{Behaviour, PromptMap},
     decoder::{ContextDecoder, Decoder, Localization, MemoryBank, Reference, TextPair, mean_direction},
     encoder::{EfficientNetEncoder, Encoder, ImageFeatures},
-    error::{Error, Result},
+    error::{Error, Result, check_finite},
     inspection::{Detection, Inspection},
     llm::{Llama, Llm},
     preprocess::{self, Covered, Preprocess},
@@ -61,7 +61,8 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     /// `description` says what is seen ("a metal nut"), or how it should be; an unknown object works, and so does none.
     ///
     /// # Errors
-    /// An image too small to inspect, a description that is too long, or what a stage reports.
+    /// An image too small to inspect, a description that is too long, or what encoder or decoder report; [`Error::Unanswered`], with the
+    /// detection, for what prompt learner or language model report.
     pub fn inspect(&self, image: &DynamicImage, description: Option<&str>) -> Result<Inspection> {
         self.ask(image, description, dialogue::QUESTION)
     }
@@ -93,7 +94,7 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     /// As [`ask_streaming`](Self::ask_streaming), after earlier questions about the same image and their answers.
     ///
     /// # Errors
-    /// As [`ask`](Self::ask); a prompt that exceeds the language model's context.
+    /// As [`ask`](Self::ask); among them [`Error::Unanswered`] for a prompt that exceeds the language model's context.
     pub fn converse(
         &self,
         image: &DynamicImage,
@@ -124,23 +125,40 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         let description = checked_description(description)?;
         let question = text::checked("question", question)?.unwrap_or(dialogue::QUESTION);
         let localization = self.locate(seen, description, question)?;
-        let prompt = self.prompt_learner.prompt(&seen.features, self.prompt_map(&localization)?)?;
+        let map = self.prompt_map(&localization)?;
         let detection = seen.detection(localization, self.normals.is_some())?;
+        match self.said(&seen.features, map, description, history, question, on_text) {
+            Ok((answer, probability)) => Ok(Inspection::new(detection, answer, probability)),
+            Err(source) => Err(Error::Unanswered { detection: Box::new(detection), source: Box::new(source) }),
+        }
+    }
+
+    /// What the last two stages make of an image's features and its map: the answer, and the probability of an anomaly.
+    fn said(
+        &self,
+        features: &ImageFeatures,
+        map: Tensor<4>,
+        description: Option<&str>,
+        history: &[Exchange],
+        question: &str,
+        on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
+    ) -> Result<(String, f32)> {
+        let prompt = self.prompt_learner.prompt(features, map)?;
         let asked = dialogue::segments(&prompt, description, dialogue::QUESTION, &[]);
         let options = &self.behaviour.generate;
         if history.is_empty() && question == dialogue::QUESTION {
             let (scores, answer) = self.llm.score_and_generate(&asked, &VERDICTS, options, on_text)?;
-            return Ok(Inspection::new(detection, answer, probability(&scores)?));
+            return Ok((answer, probability(&scores)?));
         }
         let probability = probability(&self.llm.log_likelihood(&asked, &VERDICTS)?)?;
         let answer = self.llm.generate(&dialogue::segments(&prompt, description, question, history), options, on_text)?;
-        Ok(Inspection::new(detection, answer, probability))
+        Ok((answer, probability))
     }
 
     /// Score, map and regions without the language model.
     ///
     /// # Errors
-    /// As [`inspect`](Self::inspect).
+    /// An image too small to inspect, a description that is too long, or what encoder or decoder report.
     pub fn detect(&self, image: &DynamicImage, description: Option<&str>) -> Result<Detection> {
         self.detect_seen(&self.see(image)?, description)
     }
@@ -148,7 +166,7 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     /// [`detect`](Self::detect) for an image that was encoded before.
     ///
     /// # Errors
-    /// As [`inspect`](Self::inspect).
+    /// As [`detect`](Self::detect).
     pub fn detect_seen(&self, seen: &Seen, description: Option<&str>) -> Result<Detection> {
         seen.detection(self.localize(seen, description)?, self.normals.is_some())
     }
@@ -210,7 +228,7 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     /// The second stage alone: where the decoder sees an anomaly in what the encoder was shown.
     ///
     /// # Errors
-    /// As [`inspect`](Self::inspect).
+    /// An image too small to inspect, a description that is too long, or what encoder or decoder report.
     pub fn localize(&self, seen: &Seen, description: Option<&str>) -> Result<Localization> {
         self.locate(seen, checked_description(description)?, dialogue::QUESTION)
     }
@@ -258,10 +276,15 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
 
 /// The probability of the first of [`VERDICTS`] from the log-likelihoods of both.
 fn probability(scores: &[f32]) -> Result<f32> {
-    match scores {
-        [yes, no] => Ok(1.0 / (1.0 + (no - yes).exp())),
-        _ => Err(Error::component("language model", format!("{} log-likelihoods for 2 continuations", scores.len()))),
+    const MODEL: &str = "the language model";
+    let [yes, no] = scores else {
+        return Err(Error::component(MODEL, format!("{} log-likelihoods for 2 continuations", scores.len())));
+    };
+    let probability = 1.0 / (1.0 + (no - yes).exp());
+    if probability.is_nan() {
+        check_finite(MODEL, scores)?;
     }
+    Ok(probability)
 }
 
 fn checked_description(description: Option<&str>) -> Result<Option<&str>> {

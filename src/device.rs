@@ -1,6 +1,6 @@
-//! Compute devices.
+//! Compute devices, and what comes back from them.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 
 use crate::error::{Error, Result};
 
@@ -18,6 +18,11 @@ pub(crate) fn runs_on_host(device: &Device) -> bool {
     }
     drop(device);
     false
+}
+
+/// All values of what `component` gives, row by row.
+pub(crate) fn host<const D: usize>(component: &'static str, tensor: Tensor<D>) -> Result<Vec<f32>> {
+    tensor.into_data().convert::<f32>().try_to_vec().map_err(|error| Error::component(component, error.to_string()))
 }
 
 /// Burn's default device among the backends that are compiled in; the variable `BURN_DEVICE` chooses another.

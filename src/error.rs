@@ -7,7 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::weights::{Fault, Pairing};
+use crate::{
+    inspection::Detection,
+    weights::{Fault, Pairing},
+};
 
 /// What can go wrong anywhere in this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -156,6 +159,15 @@ pub enum Error {
         /// Flat index of the first.
         first: usize,
     },
+    /// An image was localized, but prompt learner or language model failed; what the first two stages found is kept.
+    #[error("no answer about an image that was localized: {source}")]
+    Unanswered {
+        /// Where the image deviates from normal.
+        detection: Box<Detection>,
+        /// What went wrong.
+        #[source]
+        source: Box<Error>,
+    },
     /// A stage, perhaps somebody else's, failed.
     #[error("{component} failed: {source}")]
     Component {
@@ -205,6 +217,14 @@ impl Error {
 
     pub(crate) fn weights(origin: impl Into<String>, source: impl Into<BoxError>) -> Self {
         Self::Weights { origin: origin.into(), source: source.into() }
+    }
+}
+
+/// Whether all that `component` gives are finite numbers.
+pub(crate) fn check_finite(component: &'static str, values: &[f32]) -> Result<()> {
+    match values.iter().position(|value| !value.is_finite()) {
+        Some(first) => Err(Error::NotFinite { component, count: values.iter().filter(|value| !value.is_finite()).count(), first }),
+        None => Ok(()),
     }
 }
 

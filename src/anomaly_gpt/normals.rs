@@ -1,6 +1,6 @@
 //! A memory bank from a few photographs of normal parts.
 
-use std::sync::Arc;
+use std::{borrow::Borrow, sync::Arc};
 
 use image::{DynamicImage, RgbImage, imageops};
 use imageproc::geometric_transformations::{Border, Interpolation, rotate_about_center};
@@ -8,9 +8,12 @@ use imageproc::geometric_transformations::{Border, Interpolation, rotate_about_c
 use super::AnomalyGpt;
 use crate::{
     compat::Views,
-    decoder::{Decoder, MemoryBank, MemoryBankOptions, Reference},
+    decoder::{
+        Decoder, MemoryBankOptions, Reference,
+        memory_bank::{Normals, TextMap},
+    },
     encoder::{Encoder, ImageFeatures},
-    error::{Error, Result},
+    error::Result,
     llm::Llm,
     preprocess,
     prompt_learner::PromptLearner,
@@ -34,21 +37,39 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     ///
     /// # Errors
     /// As [`with_normals`](Self::with_normals).
-    pub fn with_normals_and(mut self, normals: &[DynamicImage], options: MemoryBankOptions) -> Result<Self> {
-        if normals.is_empty() {
-            return Err(Error::NoNormals);
+    pub fn with_normals_and(self, normals: &[DynamicImage], options: MemoryBankOptions) -> Result<Self> {
+        self.with_each_normal(normals.iter().map(Ok), options)
+    }
+
+    /// As [`with_normals`](Self::with_normals), with photographs that are read one by one, so that hundreds fit the memory.
+    ///
+    /// # Errors
+    /// As [`with_normals`](Self::with_normals), and the first error among `normals`.
+    pub fn with_normals_from(self, normals: impl IntoIterator<Item = Result<DynamicImage>>) -> Result<Self> {
+        let options = self.behaviour.normals.clone();
+        self.with_each_normal(normals, options)
+    }
+
+    fn with_each_normal<I: Borrow<DynamicImage>>(
+        mut self,
+        normals: impl IntoIterator<Item = Result<I>>,
+        options: MemoryBankOptions,
+    ) -> Result<Self> {
+        let text = if options.may_hear_text() { Some(self.text_pair(descriptions::UNKNOWN)?) } else { None };
+        let hear = text.as_ref().map(|text| |features: &ImageFeatures| Ok(self.decoder.localize(features, Reference::Text(text))?.map));
+        let calibrated = options.calibration.is_some();
+        let mut bank = Normals::new(options, hear.as_ref().map(|hear| hear as TextMap<'_>))?;
+        let mut latest = None;
+        for image in normals {
+            let image = self.comparison().resize(&preprocess::to_rgb(image?.borrow()))?;
+            bank.add(&self.encode_each(&views(&image, self.behaviour.views))?)?;
+            latest = Some(image);
         }
-        let resize = |image: &DynamicImage| self.comparison().resize(&preprocess::to_rgb(image));
-        let resized = normals.iter().map(resize).collect::<Result<Vec<_>>>()?;
-        let views = resized.iter().map(|image| self.encode_each(&views(image, self.behaviour.views)));
-        let views = views.collect::<Result<Vec<_>>>()?;
-        let probes = match &resized[..] {
-            [image] if options.calibration.is_some() => self.encode_each(&turned(image))?,
+        let probes = match latest {
+            Some(image) if bank.images() == 1 && calibrated => self.encode_each(&turned(&image))?,
             _ => Vec::new(),
         };
-        let text = self.text_pair(descriptions::UNKNOWN)?;
-        let text_map = |features: &ImageFeatures| Ok(self.decoder.localize(features, Reference::Text(&text))?.map);
-        self.normals = Some(Arc::new(MemoryBank::with_text(&views, &probes, &text_map, options)?));
+        self.normals = Some(Arc::new(bank.bank(&probes)?));
         Ok(self)
     }
 

@@ -4,8 +4,9 @@ use burn::tensor::Tensor;
 
 use crate::{
     decoder::Localization,
+    device::host,
     encoder::ImageFeatures,
-    error::{Error, Result},
+    error::{Error, Result, check_finite},
     inspection::{AnomalyMap, Detection, regions},
     preprocess::Covered,
 };
@@ -40,13 +41,9 @@ impl Seen {
         let covered = if normals { self.compared().1 } else { self.covered };
         let map = host_map(localization.bordered()?)?.place_into(covered, self.width, self.height)?;
         let raw = host_map(localization.raw)?;
-        let score = localization
-            .score
-            .into_data()
-            .convert::<f32>()
-            .try_to_vec::<f32>()
-            .map_err(|error| Error::component("decoder", error.to_string()))?;
-        let score = score.first().copied().ok_or_else(|| Error::component("decoder", "gave no score"))?;
+        let scores = host("decoder", localization.score)?;
+        let score = scores.first().copied().ok_or_else(|| Error::component("decoder", "gave no score"))?;
+        check_finite("decoder", &[score])?;
         let regions = regions(&map, BORDER);
         Ok(Detection::new(score, map, raw, regions))
     }
@@ -54,6 +51,5 @@ impl Seen {
 
 fn host_map(map: Tensor<4>) -> Result<AnomalyMap> {
     let [_, _, height, width] = map.dims();
-    let values = map.into_data().convert::<f32>().try_to_vec::<f32>().map_err(|error| Error::component("decoder", error.to_string()))?;
-    AnomalyMap::new(width as u32, height as u32, values)
+    AnomalyMap::new(width as u32, height as u32, host("decoder", map)?)
 }

@@ -52,7 +52,7 @@ pub(super) fn localized(
 ) -> Result<Localization> {
     match reference {
         Reference::Text(pair) => Ok(Localization { threshold, ..Localization::from_map(text_map(pair)?) }),
-        Reference::Normals(bank) => bank.localize(image, size),
-        Reference::NormalsAndText(bank, pair) => bank.localize_with_text(image, Some(text_map(pair)?), size),
+        Reference::NormalsAndText(bank, pair) if bank.hears_text() => bank.localize_with_text(image, Some(text_map(pair)?), size),
+        Reference::Normals(bank) | Reference::NormalsAndText(bank, _) => bank.localize(image, size),
     }
 }

@@ -57,7 +57,8 @@ pub(crate) const CALIBRATED: f32 = 0.5;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Localization {
-    /// Anomaly of each pixel in `[0, 1]`, `[batch, 1, height, width]`; of one scale for all products.
+    /// Anomaly of each pixel in `[0, 1]`, `[batch, 1, height, width]`; of one scale for all products. Against a memory bank that
+    /// is not calibrated it is one less a cosine, up to 2.
     pub map: Tensor<4>,
     /// The same before calibration; equal to [`map`](Self::map) where there is none.
     pub raw: Tensor<4>,
@@ -74,19 +75,17 @@ impl Localization {
         Self { raw: map.clone(), map, threshold: CALIBRATED, score }
     }
 
-    /// The map by the power that brings the threshold to 0.5, `[batch, 1, height, width]` in `[0, 1]`: above 0.5 is anomalous,
+    /// The map, cut off at 0 and 1, by the power that brings the threshold to 0.5, `[batch, 1, height, width]`: above 0.5 is anomalous,
     /// whatever the map comes of.
     ///
     /// # Errors
     /// [`Error::Component`] for a threshold that is not between 0 and 1.
     pub fn bordered(&self) -> Result<Tensor<4>> {
-        if self.threshold == CALIBRATED {
-            return Ok(self.map.clone());
-        }
         if !(self.threshold > 0.0 && self.threshold < 1.0) {
             return Err(Error::component("decoder", format!("gave a threshold of {}, which is not between 0 and 1", self.threshold)));
         }
-        Ok(self.map.clone().clamp(0.0, 1.0).powf_scalar(CALIBRATED.ln() / self.threshold.ln()))
+        let map = self.map.clone().clamp(0.0, 1.0);
+        Ok(if self.threshold == CALIBRATED { map } else { map.powf_scalar(CALIBRATED.ln() / self.threshold.ln()) })
     }
 }
 
@@ -142,6 +141,8 @@ mod tests {
         let map = Tensor::<4>::from_data([[[[0.0f32, 0.2, 0.25, 0.3, 1.0]]]], &Device::default());
         let bordered = |threshold| Localization { threshold, ..Localization::from_map(map.clone()) }.bordered();
         let values = |threshold| bordered(threshold).unwrap().into_data().try_to_vec::<f32>().unwrap();
+        let beyond = Localization::from_map(map.clone() * 3.0 - 1.0).bordered().unwrap();
+        assert_eq!([beyond.clone().min(), beyond.max()].map(Tensor::into_scalar::<f32>), [0.0, 1.0]);
         assert_eq!(values(CALIBRATED), [0.0, 0.2, 0.25, 0.3, 1.0]);
         let found = values(0.25);
         assert!((found[2] - CALIBRATED).abs() < 1e-6 && found.is_sorted() && found[0] == 0.0 && found[4] == 1.0, "{found:?}");

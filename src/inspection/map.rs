@@ -7,7 +7,7 @@ use super::{
     resample::{Axis, resample},
 };
 use crate::{
-    error::{Error, Result},
+    error::{Error, Result, check_finite},
     preprocess::Covered,
 };
 
@@ -31,10 +31,7 @@ impl AnomalyMap {
         if values.len() as u64 != u64::from(width) * u64::from(height) {
             return Err(invalid(format!("{} values do not make {width}x{height} pixels", values.len())));
         }
-        if let Some(first) = values.iter().position(|value| !value.is_finite()) {
-            let count = values.iter().filter(|value| !value.is_finite()).count();
-            return Err(Error::NotFinite { component: "anomaly map", count, first });
-        }
+        check_finite("anomaly map", &values)?;
         Ok(Self { width, height, values })
     }
 

@@ -18,9 +18,9 @@ pub use region::{Region, regions};
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Detection {
-    /// How anomalous the image is, in `[0, 1]`.
+    /// How anomalous the image is, in `[0, 1]` with all decoders of this crate, unless a patch is opposite to all of a memory bank's.
     pub score: f32,
-    /// One value a pixel of the original image, calibrated to `[0, 1]`.
+    /// One value a pixel of the original image, in `[0, 1]`; above 0.5 is anomalous.
     pub map: AnomalyMap,
     /// The map as the decoder gave it: its own resolution, uncalibrated.
     pub raw: AnomalyMap,

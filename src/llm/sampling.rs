@@ -8,7 +8,7 @@ use rand_chacha::{
 };
 
 use super::GenerateOptions;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_finite};
 
 /// Draws one token after the other.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Sampler {
 
     /// The id of the next token.
     pub(super) fn next(&mut self, logits: &[f32]) -> Result<u32> {
-        finite(logits)?;
+        check_finite("the language model", logits)?;
         let best = likeliest(logits);
         if self.temperature == 0.0 {
             return Ok(best as u32);
@@ -87,19 +87,9 @@ fn likeliest(logits: &[f32]) -> usize {
     logits.iter().enumerate().fold(0, better)
 }
 
-fn finite(logits: &[f32]) -> Result<()> {
-    match logits.iter().position(|logit| !logit.is_finite()) {
-        None => Ok(()),
-        Some(first) => {
-            let count = logits.iter().filter(|logit| !logit.is_finite()).count();
-            Err(Error::NotFinite { component: "the language model", count, first })
-        }
-    }
-}
-
 /// Log-probability of one token.
 pub(super) fn log_probability(logits: &[f32], id: u32) -> Result<f64> {
-    finite(logits)?;
+    check_finite("the language model", logits)?;
     let top = f64::from(logits[likeliest(logits)]);
     let sum: f64 = logits.iter().map(|logit| (f64::from(*logit) - top).exp()).sum();
     match logits.get(id as usize) {

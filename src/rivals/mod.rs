@@ -22,6 +22,7 @@ use crate::{
         CALIBRATED, Localization, check_features,
         upsample::{align_corners, blur},
     },
+    device::host,
     encoder::ImageFeatures,
     error::{Error, Result},
 };
@@ -96,5 +97,5 @@ fn pyramid(image: &ImageFeatures, widths: &[usize]) -> Result<Tensor<3>> {
 }
 
 fn numbers<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-    tensor.into_data().convert::<f32>().try_to_vec().map_err(|error| Error::component("the tensor backend", error.to_string()))
+    host("the tensor backend", tensor)
 }

@@ -59,7 +59,7 @@ impl ContextDecoderConfig {
 /// Matches patches with a pair of text vectors and looks at them among their neighbours, or matches them with a
 /// [`MemoryBank`](super::MemoryBank).
 ///
-/// Only the first needs this decoder's weights: a memory bank compares tokens as the encoder gives them.
+/// A memory bank has no use for this decoder's weights, unless it listens to the text too.
 #[derive(Module, Debug)]
 pub struct ContextDecoder {
     layers: PatchTextDecoder,

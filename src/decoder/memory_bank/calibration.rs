@@ -10,11 +10,11 @@ use burn::tensor::{Bool, Tensor, TensorData, activation::sigmoid};
 
 use super::{
     MemoryBank,
-    matching::{Match, mean},
-    subject::{Subject, host},
+    matching::{Match, mean, nearest},
+    subject::Subject,
 };
 use crate::{
-    encoder::ImageFeatures,
+    device::host,
     error::{Error, Result},
 };
 
@@ -136,20 +136,19 @@ fn quantile(mut values: Vec<f32>, share: f32) -> f32 {
 /// within itself.
 pub(super) fn calibrate(
     bank: &MemoryBank,
-    normals: &[Vec<Subject<'_>>],
-    probes: &[Subject<'_>],
+    normals: &[Vec<Subject>],
+    probes: &[Subject],
     options: &CalibrationOptions,
 ) -> Result<Calibration> {
     let samples: Result<Vec<Vec<Sample>>> = match (normals, probes) {
         ([views], []) => {
-            let within =
-                |image: &Subject<'_>| image.first(bank).samples(bank, Match { plain: within_itself(bank, image.features), shape: None });
-            views.iter().take(1).map(within).collect()
+            let within = |image: Subject| image.samples(bank, Match { plain: within_itself(bank, &image), shape: None });
+            views.iter().take(1).map(|views| within(views.first(&bank.options))).collect()
         }
-        ([_], probes) => probes.iter().map(|probe| probe.samples(bank, bank.matched(probe.features, None))).collect(),
+        ([_], probes) => probes.iter().map(|probe| probe.samples(bank, bank.matched(&probe.tokens, None))).collect(),
         _ => {
             let views = normals.iter().enumerate().flat_map(|(index, views)| views.iter().map(move |view| (index, view)));
-            views.map(|(index, view)| view.samples(bank, bank.matched(view.features, Some(index)))).collect()
+            views.map(|(index, view)| view.samples(bank, bank.matched(&view.tokens, Some(index)))).collect()
         }
     };
     let views = match options.spread_of_views {
@@ -167,43 +166,43 @@ pub(super) fn calibrate(
     Ok(Calibration::of(&samples?.concat(), border, bank.trust * LEAST_TEXT, options))
 }
 
-impl Subject<'_> {
+impl Subject {
     /// The scores of its batch.
     fn scores(&self, bank: &MemoryBank, plain: Tensor<1>) -> Result<Vec<f32>> {
-        let plain = host(1.0f32 - bank.less_text(plain, self.text.as_ref().map(|text| &text.on_squares)))?;
-        Ok(plain.chunks(bank.squares(self.features.grid).max(1)).map(|image| bank.options.score.of(image)).collect())
+        let grid = self.grid;
+        let plain = bank.on_patches(bank.less_text(plain, self.text.as_ref().map(|text| &text.on_squares)), grid);
+        let plain = host("the memory bank", 1.0f32 - plain)?;
+        Ok(plain.chunks((grid[0] * grid[1]).max(1)).map(|image| bank.options.score.of(image)).collect())
     }
 
     fn samples(&self, bank: &MemoryBank, matched: Match) -> Result<Vec<Sample>> {
-        let grid = self.features.grid;
+        let grid = self.grid;
         let plain = matched.plain.clone();
-        let shapes = host(1.0f32 - bank.shaped(matched, self.text.as_ref(), grid))?;
+        let shapes = host("the memory bank", 1.0f32 - bank.shaped(matched, self.text.as_ref(), grid))?;
         let shapes = shapes.chunks((grid[0] * grid[1]).max(1)).map(<[f32]>::to_vec);
         Ok(self.scores(bank, plain)?.into_iter().zip(shapes).map(|(score, shape)| Sample { score, shape }).collect())
     }
 }
 
 /// Scores of an image's further views, each compared with the image alone.
-fn view_scores(bank: &MemoryBank, views: &[Subject<'_>]) -> Result<Vec<f32>> {
-    let Some(first) = views.first() else { return Ok(Vec::new()) };
-    let squares = bank.squares(first.features.grid);
-    let own: Vec<_> = bank.tokens(first.features).into_iter().map(|tokens| tokens.slice_dim(0, 0..squares)).collect();
-    let scores = views.iter().map(|view| view.scores(bank, bank.nearest(view.features, &own))).collect::<Result<Vec<_>>>()?;
+fn view_scores(bank: &MemoryBank, views: &[Subject]) -> Result<Vec<f32>> {
+    let Some(own) = views.first().map(|first| first.first(&bank.options)) else { return Ok(Vec::new()) };
+    let scores = views.iter().map(|view| view.scores(bank, nearest(&view.tokens, &own.tokens))).collect::<Result<Vec<_>>>()?;
     Ok(scores.concat().into_iter().skip(1).collect())
 }
 
 /// Similarity of each patch of an image to those of the same image that are not near it.
-fn within_itself(bank: &MemoryBank, image: &ImageFeatures) -> Tensor<1> {
-    let [rows, columns] = bank.coarse(image.grid);
+fn within_itself(bank: &MemoryBank, image: &Subject) -> Tensor<1> {
+    let [rows, columns] = bank.options.coarse(image.grid);
     let patches = rows * columns;
     let near = |left: usize, right: usize| {
         (left / columns).abs_diff(right / columns) <= NEAR && (left % columns).abs_diff(right % columns) <= NEAR
     };
     let mask: Vec<bool> = (0..patches * patches).map(|pair| near(pair / patches, pair % patches)).collect();
-    let mask = Tensor::<2, Bool>::from_data(TensorData::new(mask, [patches, patches]), &image.embedding.device());
-    let taps = bank.tokens(image).into_iter().map(|tokens| {
-        let tokens = tokens.slice_dim(0, 0..patches);
-        tokens.clone().matmul(tokens.transpose()).mask_fill(mask.clone(), -1.0).max_dim(1)
+    let mask = TensorData::new(mask, [patches, patches]);
+    let taps = image.tokens.iter().map(|tokens| {
+        let mask = Tensor::<2, Bool>::from_data(mask.clone(), &tokens.device());
+        tokens.clone().matmul(tokens.clone().transpose()).mask_fill(mask, -1.0).max_dim(1)
     });
     mean(taps.collect())
 }

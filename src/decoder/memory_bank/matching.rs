@@ -5,7 +5,6 @@ use std::ops::Range;
 use burn::tensor::{Tensor, s};
 
 use super::MemoryBank;
-use crate::encoder::ImageFeatures;
 
 /// How alike patches are to the nearest rows, `[batch * compared squares]`.
 pub(super) struct Match {
@@ -16,12 +15,13 @@ pub(super) struct Match {
 }
 
 impl MemoryBank {
-    /// Compares an image with the bank, without the rows of one of the bank's images, if any.
-    pub(super) fn matched(&self, image: &ImageFeatures, left_out: Option<usize>) -> Match {
+    /// Compares an image's tokens, `[batch * compared squares, width]` a tap, with the bank, without the rows of one of the bank's images,
+    /// if any.
+    pub(super) fn matched(&self, tokens: &[Tensor<2>], left_out: Option<usize>) -> Match {
         let left_out = left_out.map(|index| self.rows_of(index));
         let (mut plain, mut shape) = (vec![], vec![]);
-        for ((number, tap), tokens) in self.taps.iter().enumerate().zip(self.tokens(image)) {
-            let similarity = without_columns(tokens.matmul(tap.clone()), left_out.clone());
+        for ((number, tap), tokens) in self.taps.iter().enumerate().zip(tokens) {
+            let similarity = without_columns(tokens.clone().matmul(tap.clone()), left_out.clone());
             match self.forgiven.get(number) {
                 None => plain.push(similarity.max_dim(1)),
                 Some(forgiven) => {
@@ -37,11 +37,6 @@ impl MemoryBank {
             _ => Some(self.shared(shape)),
         };
         Match { plain: mean(plain), shape }
-    }
-
-    /// Cosine of an image's squares to the nearest of `rows`, one tensor `[rows, width]` a tap, mean over taps.
-    pub(super) fn nearest(&self, image: &ImageFeatures, rows: &[Tensor<2>]) -> Tensor<1> {
-        mean(self.tokens(image).into_iter().zip(rows).map(|(tokens, rows)| tokens.matmul(rows.clone().transpose()).max_dim(1)).collect())
     }
 
     /// Finds how far each row is from the rows of other images.
@@ -72,6 +67,12 @@ impl MemoryBank {
         let weighted = taps.into_iter().zip(&self.shares).map(|(tap, &share)| tap * share).collect();
         Tensor::cat(weighted, 1).sum_dim(1).squeeze_dim(1)
     }
+}
+
+/// Cosine of squares to the nearest of `rows`, both one tensor `[squares, width]` a tap, mean over taps.
+pub(super) fn nearest(tokens: &[Tensor<2>], rows: &[Tensor<2>]) -> Tensor<1> {
+    let taps = tokens.iter().zip(rows);
+    mean(taps.map(|(tokens, rows)| tokens.clone().matmul(rows.clone().transpose()).max_dim(1)).collect())
 }
 
 /// Mean over taps of `[positions, 1]`, as `[positions]`.

@@ -14,11 +14,11 @@ mod matching;
 mod options;
 mod subject;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 
 use super::{
     CALIBRATED, Localization, check_features,
-    upsample::{align_corners, antialiased, average_squares, blur, squares_over},
+    upsample::{align_corners, antialiased, blur, squares_over},
 };
 use crate::{
     encoder::ImageFeatures,
@@ -30,10 +30,12 @@ pub use options::{MemoryBankOptions, ScoreRule};
 
 use calibration::Calibration;
 use matching::Match;
-use subject::{Heard, subjects};
+use subject::{Heard, Subject};
 
-/// Least norm of a token, as in the reference.
-const LEAST_NORM: f32 = 1e-8;
+pub(crate) use subject::Normals;
+
+/// A map that is nowhere above this is dark.
+const DARK: f32 = 1e-8;
 
 /// Gives the map of an image's features against a text pair, `[batch, 1, height, width]`.
 pub type TextMap<'a> = &'a dyn Fn(&ImageFeatures) -> Result<Tensor<4>>;
@@ -93,24 +95,21 @@ impl MemoryBank {
         text_map: Option<TextMap<'_>>,
         options: MemoryBankOptions,
     ) -> Result<Self> {
-        options.check()?;
+        let mut images = Normals::new(options, text_map)?;
+        normals.iter().try_for_each(|views| images.add(views))?;
+        images.bank(probes)
+    }
+
+    /// A bank of images that are compared with, and calibrated on them or on the probes.
+    fn of(normals: &[Vec<Subject>], probes: &[Subject], options: MemoryBankOptions) -> Result<Self> {
         let first = normals.first().and_then(|views| views.first()).ok_or(Error::NoNormals)?;
-        let widths: Vec<usize> = first.patch_tokens.iter().map(|tokens| tokens.dims()[2]).collect();
-        for view in normals.iter().flatten().chain(probes) {
-            check_features(view, &widths)?;
-            check_finite_tokens(view)?;
-        }
-        let shares = options.shares(widths.len())?;
+        let shares = options.shares(first.tokens.len())?;
         let mut bank = Self { taps: vec![], ends: vec![], forgiven: vec![], shares, trust: 0.0, calibration: None, options };
-        bank.fill(normals, &first.embedding.device())?;
+        bank.fill(normals);
         bank.forgive();
-        let heard = bank.options.text_weight + bank.options.text_trust > 0.0;
-        let text_map = text_map.filter(|_| heard);
-        let compared = normals.iter().map(|views| subjects(&bank, views, text_map)).collect::<Result<Vec<_>>>()?;
-        let probes = subjects(&bank, probes, text_map)?;
-        bank.trust = subject::trust(&bank, &compared)?;
+        bank.trust = subject::trust(&bank, normals)?;
         if let Some(wanted) = bank.options.calibration.clone() {
-            bank.calibration = Some(calibration::calibrate(&bank, &compared, &probes, &wanted)?);
+            bank.calibration = Some(calibration::calibrate(&bank, normals, probes, &wanted)?);
         }
         Ok(bank)
     }
@@ -123,6 +122,11 @@ impl MemoryBank {
     /// Widths of the taps.
     pub fn tap_widths(&self) -> Vec<usize> {
         self.taps.iter().map(|tap| tap.dims()[0]).collect()
+    }
+
+    /// Whether the text has a share in what the bank finds.
+    pub(crate) fn hears_text(&self) -> bool {
+        self.weight_of_text() > 0.0
     }
 
     /// Localizes what the bank does not know, in maps of `size` (height, width). For a bank that was made without a text.
@@ -142,8 +146,8 @@ impl MemoryBank {
     /// for one without pixels.
     pub fn localize_with_text(&self, image: &ImageFeatures, text_map: Option<Tensor<4>>, size: [usize; 2]) -> Result<Localization> {
         check_features(image, &self.tap_widths())?;
-        let text = text_map.map(|map| Heard::new(self, map, image)).transpose()?;
-        let matched = self.matched(image, None);
+        let text = text_map.map(|map| Heard::new(&self.options, map, image)).transpose()?;
+        let matched = self.matched(&subject::tokens(image, &self.options), None);
         let similarity = self.on_patches(self.less_text(matched.plain.clone(), text.as_ref().map(|text| &text.on_squares)), image.grid);
         let plain = self.anomaly(similarity.clone(), image.grid, size);
         let score = score(&plain, &similarity, self.options.score);
@@ -184,19 +188,9 @@ impl MemoryBank {
         }
     }
 
-    /// The grid that is compared.
-    fn coarse(&self, grid: [usize; 2]) -> [usize; 2] {
-        grid.map(|cells| cells.div_ceil(self.options.coarseness))
-    }
-
-    /// How many squares of an image are compared.
-    fn squares(&self, grid: [usize; 2]) -> usize {
-        self.coarse(grid).iter().product()
-    }
-
     /// Similarities of compared squares, as similarities of patches `[batch * patches]`.
     fn on_patches(&self, similarity: Tensor<1>, grid: [usize; 2]) -> Tensor<1> {
-        let [rows, columns] = self.coarse(grid);
+        let [rows, columns] = self.options.coarse(grid);
         let batch = similarity.dims()[0] / (rows * columns).max(1);
         squares_over(similarity.reshape([batch, 1, rows, columns]), self.options.coarseness, grid).flatten(0, 3)
     }
@@ -214,50 +208,32 @@ impl MemoryBank {
         }
     }
 
-    /// One a tap, `[batch * compared squares, width]`, unit vectors.
-    fn tokens(&self, image: &ImageFeatures) -> Vec<Tensor<2>> {
-        let unit = |tokens: &Tensor<3>| {
-            let tokens = average_squares(tokens.clone(), image.grid, self.options.coarseness, self.options.neighbourhood);
-            let tokens = tokens.flatten::<2>(0, 1);
-            let norms = tokens.clone().square().sum_dim(1).sqrt().clamp_min(LEAST_NORM);
-            tokens / norms
-        };
-        image.patch_tokens.iter().map(unit).collect()
-    }
-
-    fn fill(&mut self, normals: &[Vec<ImageFeatures>], device: &Device) -> Result<()> {
-        let rows = |view: &ImageFeatures| {
-            let [rows, columns] = self.coarse(view.grid);
-            view.images() * rows * columns
-        };
-        let patches = |views: &Vec<ImageFeatures>| views.iter().map(rows).sum();
-        let counts: Vec<usize> = normals.iter().map(patches).collect();
-        if counts.contains(&0) {
-            return Err(Error::NoNormals);
-        }
+    fn fill(&mut self, normals: &[Vec<Subject>]) {
+        let counts: Vec<usize> = normals.iter().map(|views| views.iter().map(Subject::squares).sum()).collect();
         let (kept, ends) = even_selection(&counts, self.options.maximum_rows);
-        let mut taps: Vec<Vec<Tensor<2>>> = vec![];
-        for view in normals.iter().flatten() {
-            taps.resize(view.patch_tokens.len(), vec![]);
-            self.tokens(view).into_iter().zip(&mut taps).for_each(|(rows, tap)| tap.push(rows));
-        }
-        let join = |rows: Vec<Tensor<2>>| {
-            let rows = Tensor::cat(rows, 0);
+        let join = |tap: usize| {
+            let rows = Tensor::cat(normals.iter().flatten().filter_map(|view| view.tokens.get(tap).cloned()).collect(), 0);
             let rows = match &kept {
-                Some(kept) => rows.select(0, Tensor::from_data(TensorData::new(kept.clone(), [kept.len()]), device)),
+                Some(kept) => {
+                    let kept = Tensor::from_data(TensorData::new(kept.clone(), [kept.len()]), &rows.device());
+                    rows.select(0, kept)
+                }
                 None => rows,
             };
             rows.transpose()
         };
-        (self.taps, self.ends) = (taps.into_iter().map(join).collect(), ends);
-        Ok(())
+        (self.taps, self.ends) = ((0..self.shares.len()).map(join).collect(), ends);
     }
 }
 
-/// `smooth` maps scaled so that each is as high as the `sharp` one.
+/// `smooth` maps, without what is below 0, scaled so that each is as high as the `sharp` one; one that is nowhere above 0, as more may
+/// be forgiven than there is, gives way to that.
 fn peaking(smooth: Tensor<4>, sharp: Tensor<4>) -> Tensor<4> {
-    let peak = |maps: Tensor<4>| maps.flatten::<2>(1, 3).max_dim(1).clamp_min(LEAST_NORM).unsqueeze_dims::<4>(&[2, 3]);
-    smooth.clone() * (peak(sharp) / peak(smooth))
+    let peak = |maps: &Tensor<4>| maps.clone().flatten::<2>(1, 3).max_dim(1).unsqueeze_dims::<4>(&[2, 3]);
+    let height = peak(&smooth);
+    let flat = height.clone().lower_equal_elem(DARK).expand(smooth.shape());
+    let scaled = smooth.clamp_min(0.0) * (peak(&sharp) / height.clamp_min(DARK));
+    scaled.mask_where(flat, sharp)
 }
 
 /// Which of all rows are kept (`None` for all), and where each image's rows then end. Every image keeps the same share of
@@ -295,23 +271,6 @@ fn score(plain: &Tensor<4>, similarity: &Tensor<1>, rule: ScoreRule) -> Tensor<1
             let at = |index: usize| sorted.clone().narrow(1, index, 1).squeeze_dim::<1>(1);
             at(patches.saturating_sub(1)) - at(patches / 2) * share
         }
-    }
-}
-
-fn check_finite_tokens(image: &ImageFeatures) -> Result<()> {
-    for tokens in &image.patch_tokens {
-        let data = tokens.clone().into_data().convert::<f32>();
-        let values = data.as_slice::<f32>().map_err(|error| Error::component("the image encoder", format!("{error:?}")))?;
-        check_finite("the image encoder", values)?;
-    }
-    Ok(())
-}
-
-fn check_finite(component: &'static str, values: &[f32]) -> Result<()> {
-    let wrong = || values.iter().enumerate().filter(|(_, value)| !value.is_finite());
-    match wrong().next() {
-        Some((first, _)) => Err(Error::NotFinite { component, count: wrong().count(), first }),
-        None => Ok(()),
     }
 }
 

@@ -98,6 +98,21 @@ impl MemoryBankOptions {
         }
     }
 
+    /// Whether a bank may listen to the text.
+    pub(crate) fn may_hear_text(&self) -> bool {
+        self.text_weight + self.text_trust > 0.0
+    }
+
+    /// The grid that is compared.
+    pub(super) fn coarse(&self, grid: [usize; 2]) -> [usize; 2] {
+        grid.map(|cells| cells.div_ceil(self.coarseness))
+    }
+
+    /// How many squares of an image are compared.
+    pub(super) fn squares(&self, grid: [usize; 2]) -> usize {
+        self.coarse(grid).iter().product()
+    }
+
     /// How much each of so many taps counts in the map's shape, together 1.
     pub(super) fn shares(&self, taps: usize) -> Result<Vec<f32>> {
         let shares = &self.map_shares;

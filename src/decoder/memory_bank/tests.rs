@@ -130,7 +130,8 @@ fn a_peak_is_above_the_border_where_the_score_is_above_that_of_normal_images() {
     let normals = vec![vec![image(4, 4, 1)], vec![image(4, 4, 1)], vec![image(4, 4, 1)]];
     for rule in [ScoreRule::Maximum, ScoreRule::AboveMedian(0.5)] {
         let bank = bank(&normals, MemoryBankOptions { score: rule, ..only(CalibrationOptions::default()) });
-        let border = |index: usize| rule.of(&values(1.0f32 - bank.matched(&normals[index][0], Some(index)).plain));
+        let border =
+            |index: usize| rule.of(&values(1.0f32 - bank.matched(&subject::tokens(&normals[index][0], &bank.options), Some(index)).plain));
         let border = (border(0) + border(1) + border(2)) / 3.0;
         for query in [image(4, 4, 1), image(2, 2, 1)] {
             let found = bank.localize(&query, [4, 4]).unwrap();
@@ -162,16 +163,18 @@ fn between(directions: &[[usize; 2]]) -> ImageFeatures {
 fn what_is_rare_among_normal_images_is_forgiven_in_part() {
     // Two images know direction 0, one alone knows direction 1; the query's patches are as far from the one as from the other.
     let normals = [vec![pointing(0)], vec![pointing(0)], vec![pointing(1)]];
-    let localize = |forgiveness: f32| {
+    let localize = |forgiveness: f32, query: &[[usize; 2]]| {
         let options = MemoryBankOptions { forgiveness, ..MemoryBankOptions::original() };
-        MemoryBank::new(&normals, &[], options).unwrap().localize(&between(&[[0, 2], [1, 2]]), [1, 2]).unwrap()
+        MemoryBank::new(&normals, &[], options).unwrap().localize(&between(query), [1, query.len()]).unwrap()
     };
-    let (strict, lenient) = (localize(0.0), localize(0.5));
-    let [distance, half_right] = [1.0 - 0.5f32.sqrt(), 0.5 - 0.5f32.sqrt()];
+    let (strict, lenient) = (localize(0.0, &[[0, 2], [1, 2]]), localize(0.25, &[[0, 2], [1, 2]]));
+    let [distance, less] = [1.0 - 0.5f32.sqrt(), 0.75 - 0.5f32.sqrt()];
     assert!(values(strict.raw).iter().all(|value| (value - distance).abs() < ROUNDING));
     let found = values(lenient.raw);
-    assert!((found[0] - distance).abs() < ROUNDING && (found[1] - half_right).abs() < ROUNDING, "{found:?}");
+    assert!((found[0] - distance).abs() < ROUNDING && (found[1] - less).abs() < ROUNDING, "{found:?}");
     assert_eq!(values(strict.score), values(lenient.score));
+    let all = values(localize(0.5, &[[1, 2], [1, 2]]).raw);
+    assert!(all.iter().all(|value| (value - distance).abs() < ROUNDING), "where all would be forgiven, nothing is: {all:?}");
 }
 
 #[test]
@@ -184,6 +187,19 @@ fn an_image_is_calibrated_without_its_own_views() {
     assert!((map[0] - calibrated(0.0)).abs() < 1e-6 && (unknown[0] - calibrated(1.0)).abs() < 1e-6, "{map:?} {unknown:?}");
     let alike = MemoryBank::new(&[vec![pointing(0)], vec![pointing(0)]], &[], only(CalibrationOptions::default())).unwrap();
     assert!(values(alike.localize(&pointing(2), [3, 3]).unwrap().map)[0] > 0.999);
+}
+
+#[test]
+fn the_border_is_measured_as_images_are() {
+    // One square of the probe is unlike the image, and fades into those beside it where squares become patches.
+    let normal = image(8, 8, 1);
+    let odd = normal.patch_tokens.iter().map(|tokens| tokens.clone().slice_fill([0..1, 18..20], 5.0).slice_fill([0..1, 26..28], 5.0));
+    let probe = ImageFeatures { patch_tokens: odd.collect(), ..normal.clone() };
+    let calibration = CalibrationOptions { spread_of_views: None, spread_of_parts: 1.0, ..CalibrationOptions::default() };
+    let options = MemoryBankOptions { coarseness: 2, score: ScoreRule::AboveMedian(0.75), ..only(calibration) };
+    let bank = MemoryBank::new(&[vec![normal]], std::slice::from_ref(&probe), options).unwrap();
+    let found = values(bank.localize(&probe, [8, 8]).unwrap().map);
+    assert!((peak(&found) - calibrated(1.0)).abs() < 1e-4, "{}", peak(&found));
 }
 
 #[test]
@@ -310,7 +326,9 @@ fn bad_normals_are_refused() {
     assert!(matches!(refused(&[vec![image(2, 2, 1)], vec![]]), Error::NoNormals));
     let blind = ImageFeatures { patch_tokens: vec![], ..image(2, 2, 1) };
     assert!(matches!(refused(&[vec![blind]]), Error::NoNormals));
-    assert!(matches!(refused(&[vec![image(2, 2, 1)], vec![pointing(0)]]), Error::Incompatible { expected: 2, found: 1, .. }));
+    for others in [vec![vec![image(2, 2, 1)], vec![pointing(0)]], vec![vec![image(2, 2, 1), pointing(0)]]] {
+        assert!(matches!(refused(&others), Error::Incompatible { expected: 2, found: 1, .. }));
+    }
     let mut wrong = image(2, 2, 1);
     wrong.patch_tokens[1] = wrong.patch_tokens[1].clone().slice_fill([0..1, 1..2, 3..5], f32::NAN);
     assert!(matches!(refused(&[vec![wrong]]), Error::NotFinite { count: 2, first: 9, .. }));

@@ -25,6 +25,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::{GenerateOptions, Llm, Segment, generate::Generation, sampling::log_probability};
 use crate::{
+    device::host,
     error::{Error, Result},
     text::Tokenizer,
     weights::{Checkpoint, StateDict, TensorSource},
@@ -174,7 +175,7 @@ impl Llama {
     /// Logits after the last of `ids`, of which there is at least one.
     fn step(&self, ids: &[u32], cache: &mut KeyValueCache) -> Result<Vec<f32>> {
         match self.embed_ids(ids) {
-            Some(embeddings) => host(self.network.last(embeddings, Some(cache))?),
+            Some(embeddings) => host("the language model", self.network.last(embeddings, Some(cache))?),
             None => Ok(vec![]),
         }
     }
@@ -182,7 +183,7 @@ impl Llama {
     /// Logits of the first token after a prompt, and the prompt's keys and values.
     fn read_prompt(&self, prompt: &[Segment<'_>]) -> Result<(Vec<f32>, KeyValueCache)> {
         let mut cache = KeyValueCache::default();
-        let first = host(self.network.last(self.embed(prompt)?, Some(&mut cache))?)?;
+        let first = host("the language model", self.network.last(self.embed(prompt)?, Some(&mut cache))?)?;
         Ok((first, cache))
     }
 
@@ -211,7 +212,7 @@ impl Llama {
         let Some((last, read)) = ids.split_last() else { return Ok(0.0) };
         let mut logits = first.to_vec();
         if let Some(embeddings) = self.embed_ids(read) {
-            logits.extend(host(self.network.forward(embeddings, Some(&mut cache.clone()), None)?)?);
+            logits.extend(host("the language model", self.network.forward(embeddings, Some(&mut cache.clone()), None)?)?);
         }
         let rows = logits.chunks_exact(first.len().max(1));
         let sum: Result<f64> = rows.zip(read.iter().chain([last])).map(|(logits, id)| log_probability(logits, *id)).sum();
@@ -252,8 +253,4 @@ impl Llm for Llama {
         let scores = self.scores(&first, &cache, continuations)?;
         Ok((scores, self.answer(first, cache, options, on_text)?))
     }
-}
-
-fn host<const D: usize>(logits: Tensor<D>) -> Result<Vec<f32>> {
-    logits.into_data().convert::<f32>().try_to_vec().map_err(|error| Error::component("the language model", format!("{error:?}")))
 }

@@ -175,7 +175,7 @@ fn continuations_are_scored_from_one_prompt() {
         let mut read = vec![llama.embed(&prompt).unwrap()];
         let start = read[0].dims()[1] - 1;
         read.extend(llama.embed_ids(&ids));
-        let logits = host(llama.network.forward(Tensor::cat(read, 1), None, None).unwrap()).unwrap();
+        let logits = host("the language model", llama.network.forward(Tensor::cat(read, 1), None, None).unwrap()).unwrap();
         let expected: f64 =
             ids.iter().enumerate().map(|(index, id)| log_probability(&logits[(start + index) * 2400..][..2400], *id).unwrap()).sum();
         assert!((f64::from(found) - expected).abs() < 1e-3, "{continuation}: {found} {expected}");

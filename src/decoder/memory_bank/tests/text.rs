@@ -82,10 +82,10 @@ fn the_text_stays_sharp_in_a_map_of_blurred_squares() {
 #[test]
 fn a_text_that_lights_one_patch_of_a_square_is_not_lost_in_its_mean() {
     let normal = image(4, 4, 1);
-    let bank = bank(&[vec![normal.clone()]], MemoryBankOptions { coarseness: 2, ..MemoryBankOptions::original() });
+    let options = MemoryBankOptions { coarseness: 2, ..MemoryBankOptions::original() };
     let on_squares = |text: Vec<f32>| {
         let text = Tensor::<4>::from_data(TensorData::new(text, [1, 1, 4, 4]), &Device::default());
-        values(Heard::new(&bank, text, &normal).unwrap().on_squares)
+        values(Heard::new(&options, text, &normal).unwrap().on_squares)
     };
     assert!(on_squares(vec![0.4; 16]).into_iter().all(|value| (value - 0.4).abs() < ROUNDING));
     let mut one = vec![0.0; 16];
@@ -95,7 +95,7 @@ fn a_text_that_lights_one_patch_of_a_square_is_not_lost_in_its_mean() {
 }
 
 #[test]
-fn bad_normals_are_refused_before_the_text_is_asked_and_so_is_a_bad_text() {
+fn bad_normals_are_refused_beside_a_text_and_so_is_a_bad_text() {
     let asked = |normals: &[Vec<ImageFeatures>], value: f32| {
         let text_map = |_: &ImageFeatures| Ok(Tensor::<4>::full([1, 1, 4, 4], value, &Device::default()));
         MemoryBank::with_text(normals, &[], &text_map, MemoryBankOptions::default()).map(|bank| bank.trust)

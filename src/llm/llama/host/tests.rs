@@ -35,7 +35,8 @@ fn check(precision: Precision, rows: usize, columns: usize, vectors: usize) {
 #[test]
 fn products_are_the_rows_products() {
     for precision in Precision::ALL {
-        // More columns than are unpacked at a time, a remainder of every tile, several panels.
+        // More columns than are unpacked at a time; a remainder of every tile, several panels.
+        check(precision, 20, 4200, 7);
         check(precision, 115, 1100, 7);
         check(precision, 115, 1100, 1);
         check(precision, 1, 1, 1);
@@ -77,7 +78,7 @@ fn what_does_not_fit_is_told() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn products_of_any_size_are_right(form in 0usize..4, rows in 1usize..70, columns in 1usize..140, vectors in 1usize..9) {
+    fn products_of_any_size_are_right(form in 0..Precision::ALL.len(), rows in 1usize..70, columns in 1usize..140, vectors in 1usize..9) {
         check(Precision::ALL[form], rows, columns, vectors);
     }
 }
