@@ -6,16 +6,17 @@
 use std::{ops::ControlFlow, path::Path};
 
 use anomalygpt::{
-    AnomalyGpt, Result, default_device,
+    Result, default_device,
     llm::{GenerateOptions, Llm, Segment},
     preprocess::read_image,
     pretrained::{Mini, sample},
 };
 
 /// English phrases of the embedded model and what they become, longer ones first.
-const GERMAN: [(&str, &str); 14] = [
+const GERMAN: [(&str, &str); 17] = [
     ("Yes, there is an anomaly in the image", "Ja, das Bild zeigt eine Anomalie"),
     ("Yes, there are two anomalies in the image", "Ja, das Bild zeigt zwei Anomalien"),
+    ("Yes, there are 3 anomalies in the image", "Ja, das Bild zeigt drei Anomalien"),
     ("No, there are no anomalies in the image", "Nein, das Bild zeigt keine Anomalien"),
     ("they are at the", "sie liegen hier:"),
     ("at the", "hier:"),
@@ -26,6 +27,8 @@ const GERMAN: [(&str, &str); 14] = [
     ("bottom right", "unten rechts"),
     ("bottom", "unten"),
     ("top", "oben"),
+    ("left", "links"),
+    ("right", "rechts"),
     ("center", "in der Mitte"),
     (" and ", " und "),
 ];
@@ -60,12 +63,8 @@ impl<L: Llm> Llm for InGerman<L> {
 fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let device = default_device()?;
     let mini = Mini::load(&device)?;
-    let model = AnomalyGpt::builder()
-        .encoder(mini.encoder)
-        .decoder(mini.decoder)
-        .prompt_learner(mini.prompt_learner)
-        .llm(InGerman(mini.llm))
-        .build(&device)?;
+    let llm = InGerman(mini.llm.clone());
+    let model = mini.builder().llm(llm).build(&device)?;
     let image = match std::env::args().nth(1) {
         Some(path) => read_image(Path::new(&path))?,
         None => sample()?,

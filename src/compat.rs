@@ -84,7 +84,7 @@ pub enum PromptMap {
 }
 
 impl Default for Behaviour {
-    /// That of the embedded model.
+    /// Sound for any stages; the embedded model differs in its memory bank.
     fn default() -> Self {
         Self {
             comparison_fit: None,

@@ -13,6 +13,8 @@ use image::{DynamicImage, Rgb, RgbImage};
 const MAP_TOLERANCE: f32 = 1e-4;
 /// Scores are taken from the maps.
 const SCORE_TOLERANCE: f32 = MAP_TOLERANCE;
+/// Four layers on what the map has told.
+const PROBABILITY_TOLERANCE: f32 = 1e-3;
 
 /// A plate with a fine pattern, and a dark spot at `spot`.
 fn plate(spot: Option<(u32, u32)>) -> DynamicImage {
@@ -33,7 +35,8 @@ fn largest_difference(left: &AnomalyMap, right: &AnomalyMap) -> f32 {
 
 fn assert_alike(models: &[AnomalyGpt; 2]) {
     let image = plate(Some((40, 80)));
-    let [flex, other] = models.each_ref().map(|model| model.detect(&image, Some("a metal plate")).unwrap());
+    let inspections = models.each_ref().map(|model| model.inspect(&image, Some("a metal plate")).unwrap());
+    let [flex, other] = inspections.each_ref().map(|inspection| &inspection.detection);
     let spread =
         |map: &AnomalyMap| map.values().iter().copied().fold(f32::MIN, f32::max) - map.values().iter().copied().fold(f32::MAX, f32::min);
     assert!(spread(&flex.map) > 10.0 * MAP_TOLERANCE, "a map as even as {} tells nothing", spread(&flex.map));
@@ -41,9 +44,11 @@ fn assert_alike(models: &[AnomalyGpt; 2]) {
         ("map", largest_difference(&flex.map, &other.map), MAP_TOLERANCE),
         ("raw map", largest_difference(&flex.raw, &other.raw), MAP_TOLERANCE),
         ("score", (flex.score - other.score).abs(), SCORE_TOLERANCE),
+        ("probability", (inspections[0].probability - inspections[1].probability).abs(), PROBABILITY_TOLERANCE),
     ] {
         assert!(difference <= tolerance, "{name}: {difference} apart");
     }
+    assert_eq!(inspections[0].answer, inspections[1].answer);
 }
 
 #[cfg(feature = "ndarray")]

@@ -2,16 +2,24 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 #![cfg(feature = "mini")]
 
-use std::{ops::ControlFlow, sync::OnceLock};
+use std::{
+    ops::ControlFlow,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use anomalygpt::{
     AnomalyGpt, Error, Place, Result, Verdict,
-    decoder::{Decoder, Localization, Reference},
+    decoder::{Decoder, Localization, MemoryBankOptions, Reference},
     default_device,
-    encoder::ImageFeatures,
+    encoder::{Encoder, ImageFeatures},
     llm::{GenerateOptions, Llm, Segment},
+    preprocess::Preprocess,
     pretrained::{Mini, sample},
 };
+use burn::tensor::Tensor;
 use image::{DynamicImage, RgbImage};
 
 fn model() -> &'static AnomalyGpt {
@@ -60,6 +68,25 @@ fn the_same_bytes_come_out_twice_and_from_eight_threads() {
             assert_eq!(thread.join().unwrap(), expected);
         }
     });
+}
+
+#[test]
+fn eight_threads_compare_with_normal_images_alike() {
+    let image = sample().unwrap();
+    let model = model().clone().with_normals(&[image.fliph()]).unwrap();
+    let expected = model.inspect(&image, None).unwrap();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| model.inspect(&image, None).unwrap())).collect();
+        assert!(threads.into_iter().all(|thread| thread.join().unwrap() == expected));
+    });
+}
+
+#[test]
+fn normal_images_may_have_sizes_of_their_own() {
+    let normals = [flat(90, 60), flat(64, 128), flat(200, 31)];
+    let detection = model().clone().with_normals(&normals).unwrap().detect(&flat(120, 80), None).unwrap();
+    assert_eq!((detection.map.width(), detection.map.height()), (120, 80));
+    assert!(detection.regions.is_empty(), "{:?}", detection.regions);
 }
 
 #[test]
@@ -128,14 +155,13 @@ fn an_answer_streams_and_breaks_off() {
     assert!(whole.starts_with(&broken.answer) && broken.answer.len() < whole.len(), "{:?}", broken.answer);
 }
 
-/// Gives a map with a hole in it.
+/// Spoils what a decoder gives.
 #[derive(Debug)]
-struct BrokenDecoder<D>(D);
+struct BrokenDecoder<D>(D, fn(Localization) -> Localization);
 
 impl<D: Decoder> Decoder for BrokenDecoder<D> {
     fn localize(&self, image: &ImageFeatures, reference: Reference<'_>) -> Result<Localization> {
-        let Localization { map, .. } = self.0.localize(image, reference)?;
-        Ok(Localization::from_map(map * f32::NAN))
+        self.0.localize(image, reference).map(self.1)
     }
 }
 
@@ -143,15 +169,70 @@ impl<D: Decoder> Decoder for BrokenDecoder<D> {
 fn a_foreign_decoder_that_gives_nan_is_an_error() {
     let device = default_device().unwrap();
     let mini = Mini::load(&device).unwrap();
-    let builder = AnomalyGpt::builder().encoder(mini.encoder).decoder(BrokenDecoder(mini.decoder));
-    let model = builder.prompt_learner(mini.prompt_learner).llm(mini.llm).build(&device).unwrap();
-    assert!(matches!(model.inspect(&flat(64, 64), None), Err(Error::NotFinite { .. })));
-    assert!(matches!(model.detect(&flat(64, 64), None), Err(Error::NotFinite { .. })));
+    let one_pixel = |mut found: Localization| {
+        found.map = found.map.slice_fill([0..1, 0..1, 3..4, 5..6], f32::NAN);
+        found
+    };
+    let all = |found: Localization| Localization::from_map(found.map * f32::NAN);
+    let score = |mut found: Localization| {
+        found.score = found.score * f32::NAN;
+        found
+    };
+    for broken in [one_pixel, all, score] {
+        let decoder = BrokenDecoder(mini.decoder.clone(), broken);
+        let model = mini.clone().builder().decoder(decoder).build(&device).unwrap();
+        assert!(matches!(model.inspect(&flat(64, 64), None), Err(Error::NotFinite { .. })));
+        assert!(matches!(model.detect(&flat(64, 64), None), Err(Error::NotFinite { .. })));
+    }
 }
 
-/// Says one word, then fails.
+/// Counts what an encoder encodes.
 #[derive(Debug)]
-struct BrokenLlm(usize);
+struct Counting<E> {
+    encoder: E,
+    images: AtomicUsize,
+    texts: AtomicUsize,
+}
+
+impl<E: Encoder> Encoder for Counting<E> {
+    fn preprocess(&self) -> Preprocess {
+        self.encoder.preprocess()
+    }
+    fn embedding_width(&self) -> usize {
+        self.encoder.embedding_width()
+    }
+    fn encode_images(&self, images: Tensor<4>) -> Result<ImageFeatures> {
+        self.images.fetch_add(images.dims()[0], Ordering::Relaxed);
+        self.encoder.encode_images(images)
+    }
+    fn encode_texts(&self, texts: &[&str]) -> Result<Tensor<2>> {
+        self.texts.fetch_add(1, Ordering::Relaxed);
+        self.encoder.encode_texts(texts)
+    }
+}
+
+#[test]
+fn one_image_costs_one_vision_pass_and_no_text_pass() {
+    let device = default_device().unwrap();
+    let mini = Mini::load(&device).unwrap();
+    let encoder = Arc::new(Counting { encoder: mini.encoder.clone(), images: AtomicUsize::new(0), texts: AtomicUsize::new(0) });
+    let model = mini.builder().encoder(encoder.clone()).build(&device).unwrap();
+    let counted = || [&encoder.images, &encoder.texts].map(|count| count.swap(0, Ordering::Relaxed));
+    let image = [flat(64, 64)];
+    let deaf = model.clone().with_normals_and(&image, MemoryBankOptions::original()).unwrap();
+    assert_eq!(counted(), [4, 0], "four views, and no text for a bank that does not listen to any");
+    let [image] = &image;
+    for model in [model.clone(), model.with_normals(std::slice::from_ref(image)).unwrap(), deaf] {
+        model.inspect(image, Some("a plate")).unwrap();
+        counted();
+        model.inspect(image, Some("a plate")).unwrap();
+        assert_eq!(counted(), [1, 0]);
+    }
+}
+
+/// Says one word, then fails; all continuations are equally likely.
+#[derive(Debug)]
+struct BrokenLlm(usize, f32);
 
 impl Llm for BrokenLlm {
     fn width(&self) -> usize {
@@ -162,16 +243,17 @@ impl Llm for BrokenLlm {
         Err(Error::component("a remote model", "connection lost"))
     }
     fn log_likelihood(&self, _: &[Segment<'_>], continuations: &[&str]) -> Result<Vec<f32>> {
-        Ok(vec![0.0; continuations.len()])
+        Ok(vec![self.1; continuations.len()])
     }
 }
 
 #[test]
 fn a_foreign_llm_that_fails_half_way_is_an_error_that_names_it() {
     let device = default_device().unwrap();
-    let Mini { encoder, decoder, prompt_learner, llm } = Mini::load(&device).unwrap();
-    let builder = AnomalyGpt::builder().encoder(encoder).decoder(decoder).prompt_learner(prompt_learner);
-    let model = builder.clone().llm(BrokenLlm(llm.width())).build(&device).unwrap();
+    let mini = Mini::load(&device).unwrap();
+    let width = mini.llm.width();
+    let builder = mini.builder();
+    let model = builder.clone().llm(BrokenLlm(width, 0.0)).build(&device).unwrap();
     let mut heard = String::new();
     let question = anomalygpt::text::dialogue::QUESTION;
     let result = model.ask_streaming(&flat(64, 64), None, question, &mut |piece| {
@@ -179,9 +261,52 @@ fn a_foreign_llm_that_fails_half_way_is_an_error_that_names_it() {
         ControlFlow::Continue(())
     });
     assert_eq!(heard, "Yes");
-    assert!(result.unwrap_err().to_string().contains("a remote model"));
-    assert!(model.detect(&flat(64, 64), None).is_ok());
-    assert!(matches!(builder.llm(BrokenLlm(llm.width() + 1)).build(&device), Err(Error::Incompatible { .. })));
+    let error = result.unwrap_err();
+    assert!(error.to_string().contains("a remote model"));
+    let Error::Unanswered { detection, .. } = error else { panic!("what was localized is lost: {error}") };
+    assert_eq!(*detection, model.detect(&flat(64, 64), None).unwrap());
+    assert!(matches!(builder.llm(BrokenLlm(width + 1, 0.0)).build(&device), Err(Error::Incompatible { .. })));
+}
+
+/// Gives embeddings that are a number too wide.
+#[derive(Debug)]
+struct Wide<E>(E);
+
+impl<E: Encoder> Encoder for Wide<E> {
+    fn preprocess(&self) -> Preprocess {
+        self.0.preprocess()
+    }
+    fn embedding_width(&self) -> usize {
+        self.0.embedding_width() + 1
+    }
+    fn encode_images(&self, images: Tensor<4>) -> Result<ImageFeatures> {
+        self.0.encode_images(images)
+    }
+    fn encode_texts(&self, texts: &[&str]) -> Result<Tensor<2>> {
+        self.0.encode_texts(texts)
+    }
+}
+
+#[test]
+fn an_encoder_that_does_not_fit_the_prompt_learner_is_refused_when_both_are_joined() {
+    let device = default_device().unwrap();
+    let mini = Mini::load(&device).unwrap();
+    let encoder = Wide(mini.encoder.clone());
+    let found = mini.builder().encoder(encoder).build(&device);
+    assert!(matches!(found, Err(Error::Incompatible { left: "the image encoder", right: "the prompt learner", .. })));
+}
+
+#[test]
+fn a_foreign_llm_whose_likelihoods_are_no_numbers_is_an_error() {
+    let device = default_device().unwrap();
+    let mini = Mini::load(&device).unwrap();
+    let width = mini.llm.width();
+    for likelihood in [f32::NAN, f32::NEG_INFINITY] {
+        let model = mini.clone().builder().llm(BrokenLlm(width, likelihood)).build(&device).unwrap();
+        let error = model.ask(&flat(64, 64), None, "How many anomalies are there in the image?").unwrap_err();
+        let Error::Unanswered { source, .. } = error else { panic!("{error}") };
+        assert!(matches!(*source, Error::NotFinite { component: "the language model", count: 2, first: 0 }), "{source}");
+    }
 }
 
 #[test]

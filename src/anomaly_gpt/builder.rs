@@ -83,11 +83,16 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGptBuilder<E, D, P
     /// Wires the stages; tensors are made on `device`, which the stages must live on.
     ///
     /// # Errors
-    /// [`Error::Incompatible`] where the prompt learner's width is not the language model's.
+    /// [`Error::Incompatible`] where the prompt learner's width is not the language model's, or the encoder's embeddings are of another
+    /// width than the prompt learner takes.
     pub fn build(self, device: &Device) -> Result<AnomalyGpt<E, D, P, L>> {
         let (found, expected) = (self.prompt_learner.width(), self.llm.width());
         if found != expected {
             return Err(Error::Incompatible { left: "the prompt learner", right: "the language model", expected, found });
+        }
+        let found = self.encoder.embedding_width();
+        if let Some(expected) = self.prompt_learner.embedding_width().filter(|expected| *expected != found) {
+            return Err(Error::Incompatible { left: "the image encoder", right: "the prompt learner", expected, found });
         }
         let Self { encoder, decoder, prompt_learner, llm, behaviour } = self;
         let text_pairs = Arc::new(RwLock::new(BTreeMap::new()));

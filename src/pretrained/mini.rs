@@ -4,7 +4,7 @@ use burn::{config::Config, tensor::Device};
 use image::DynamicImage;
 
 use crate::{
-    anomaly_gpt::AnomalyGpt,
+    anomaly_gpt::{AnomalyGpt, AnomalyGptBuilder},
     compat::Behaviour,
     decoder::{ContextDecoder, ContextDecoderConfig, MemoryBankOptions, PatchTextDecoderConfig},
     encoder::{EfficientNet, EfficientNetEncoder, efficientnet::EfficientNetConfig, text_tower::TextTowerConfig},
@@ -114,6 +114,21 @@ impl Mini {
             llm: Llama::new(network, tokenizer)?,
         })
     }
+
+    /// A builder with all four stages, any of which may be replaced, that compares with normal photographs as the language model heard
+    /// it in training.
+    pub fn builder(self) -> AnomalyGptBuilder<EfficientNetEncoder, ContextDecoder, ConvPromptLearner, Llama> {
+        let normals = MemoryBankOptions {
+            neighbourhood: NEIGHBOURHOOD,
+            text_weight: TEXT_WEIGHT,
+            text_trust: TEXT_TRUST,
+            map_shares: MAP_SHARES.into(),
+            ..MemoryBankOptions::default()
+        };
+        let Self { encoder, decoder, prompt_learner, llm } = self;
+        let builder = AnomalyGpt::builder().encoder(encoder).decoder(decoder).prompt_learner(prompt_learner).llm(llm);
+        builder.behaviour(Behaviour { normals, ..Behaviour::default() })
+    }
 }
 
 /// The embedded model's image trunk.
@@ -146,16 +161,19 @@ impl AnomalyGpt {
     /// # Errors
     /// [`Error::Incompatible`] where they do not fit each other.
     pub fn from_mini(mini: Mini, device: &Device) -> Result<Self> {
-        let Mini { encoder, decoder, prompt_learner, llm } = mini;
-        let normals = MemoryBankOptions {
-            neighbourhood: NEIGHBOURHOOD,
-            text_weight: TEXT_WEIGHT,
-            text_trust: TEXT_TRUST,
-            map_shares: MAP_SHARES.into(),
-            ..MemoryBankOptions::default()
-        };
-        let behaviour = Behaviour { normals, ..Behaviour::default() };
-        let inspector = Self::builder().encoder(encoder).decoder(decoder).prompt_learner(prompt_learner).llm(llm).build(device)?;
-        Ok(inspector.with_behaviour(behaviour))
+        mini.builder().build(device)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the weights may take of whoever embeds the crate.
+    const TEN_MEGABYTES: usize = 10_000_000;
+
+    #[test]
+    fn the_embedded_model_is_under_ten_megabytes() {
+        assert!(MINI_TRUNK.len() + MINI_TOKENIZER.len() + MINI_STAGES.len() < TEN_MEGABYTES);
     }
 }

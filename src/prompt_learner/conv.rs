@@ -147,6 +147,10 @@ impl PromptLearner for ConvPromptLearner {
         self.base_prompts.dims()[1]
     }
 
+    fn embedding_width(&self) -> Option<usize> {
+        Some(self.llama_proj.weight.dims()[0])
+    }
+
     fn prompt(&self, image: &ImageFeatures, map: Tensor<4>) -> Result<PromptEmbeddings> {
         let ([batch, found], [maps, channels, ..]) = (image.embedding.dims(), map.dims());
         let fits = |left, expected, found| match expected == found {

@@ -26,6 +26,11 @@ pub trait PromptLearner: fmt::Debug + Send + Sync {
     /// Width of the embeddings; it must be the language model's.
     fn width(&self) -> usize;
 
+    /// Width of the images' embeddings that it takes, where that is fixed.
+    fn embedding_width(&self) -> Option<usize> {
+        None
+    }
+
     /// Makes embeddings from features and a map `[batch, 1, height, width]` in `[0, 1]`, of any size.
     ///
     /// # Errors
@@ -38,6 +43,9 @@ macro_rules! forward {
         impl<T: PromptLearner + ?Sized> PromptLearner for $pointer<T> {
             fn width(&self) -> usize {
                 (**self).width()
+            }
+            fn embedding_width(&self) -> Option<usize> {
+                (**self).embedding_width()
             }
             fn prompt(&self, image: &ImageFeatures, map: Tensor<4>) -> Result<PromptEmbeddings> {
                 (**self).prompt(image, map)

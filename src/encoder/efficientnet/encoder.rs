@@ -8,7 +8,7 @@ use super::{EfficientNet, resample::resample};
 use crate::{
     encoder::{Encoder, ImageFeatures, text_tower::TextTower},
     error::{Error, Result},
-    preprocess::{Fit, Preprocess},
+    preprocess::{Fit, MAX_SIDE, Preprocess},
     text::Tokenizer,
 };
 
@@ -42,10 +42,11 @@ impl EfficientNetEncoder {
     /// Images of about `size` x `size` pixels instead.
     ///
     /// # Errors
-    /// [`Error::InvalidConfig`] for less than 32.
+    /// [`Error::InvalidConfig`] for less than 32, and for more than [`MAX_SIDE`].
     pub fn with_size(self, size: u32) -> Result<Self> {
-        if size < MULTIPLE {
-            return Err(Error::InvalidConfig { what: "image size", reason: format!("{size} is less than {MULTIPLE} pixels").into() });
+        if !(MULTIPLE..=MAX_SIDE).contains(&size) {
+            let reason = format!("{size} is not from {MULTIPLE} to {MAX_SIDE} pixels");
+            return Err(Error::InvalidConfig { what: "image size", reason: reason.into() });
         }
         Ok(Self { size, ..self })
     }
