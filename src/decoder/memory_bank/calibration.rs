@@ -52,7 +52,7 @@ pub struct CalibrationOptions {
 
 impl Default for CalibrationOptions {
     fn default() -> Self {
-        Self { sharpness: 5.0, low: 0.75, contrast: 0.25, spread_of_views: Some(1.06), spread_of_parts: 1.3 }
+        Self { sharpness: 5.0, low: 0.75, contrast: 0.25, spread_of_views: Some(1.08), spread_of_parts: 1.3 }
     }
 }
 
