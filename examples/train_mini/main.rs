@@ -69,13 +69,13 @@ struct Arguments {
     #[arg(long, default_value_t = 4000)]
     decoder_steps: usize,
     /// Optimizer steps of the decoder's context.
-    #[arg(long, default_value_t = 2800)]
+    #[arg(long, default_value_t = 4200)]
     context_steps: usize,
     /// Take the decoder and its text tower from this file, such as the folder's decoder.safetensors, and train the rest alone.
     #[arg(long, value_name = "STAGES")]
     decoder: Option<PathBuf>,
     /// Optimizer steps of the prompt learner and the language model.
-    #[arg(long, default_value_t = 4000)]
+    #[arg(long, default_value_t = 2600)]
     steps: usize,
     /// Train nothing, and measure the model that is embedded.
     #[arg(long)]
