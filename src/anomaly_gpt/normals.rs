@@ -27,7 +27,7 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     /// They may be of any size, and one is enough; the bank is encoded and calibrated once, here.
     ///
     /// # Errors
-    /// [`Error::NoNormals`] for none; an image too small to inspect; what the encoder reports.
+    /// [`Error::NoNormals`](crate::Error::NoNormals) for none; an image too small to inspect; what the encoder reports.
     pub fn with_normals(self, normals: &[DynamicImage]) -> Result<Self> {
         let options = self.behaviour.normals.clone();
         self.with_normals_and(normals, options)
