@@ -3,7 +3,6 @@
 //! Pixel losses take probabilities, not logits, and every tap has its own: they are summed over taps. Focal loss smooths
 //! the target by 1e-5 and has no class weight; dice loss adds 1 above and below, an image at a time. (The authors' dice
 //! loss loses the batch axis at a batch of one image and then works row by row; this one does not.)
-
 //!
 //! Beside the paper's losses, which count pixels, [`peaks`] counts images: a small anomaly is nothing to the mean over all pixels, and
 //! all to the verdict.
@@ -103,21 +102,36 @@ pub fn peaks(logits: Tensor<4>, mask: Tensor<4>) -> Tensor<1> {
 /// Cross-entropy (Eq. 3) of `logits` `[batch, positions, vocabulary]` with the `targets` `[batch, positions]`: each position
 /// predicts the next one's target. The mean over all supervised positions of the batch, `[1]`; 0 where there is none.
 pub fn token_cross_entropy(logits: Tensor<3>, targets: Tensor<2, Int>) -> Tensor<1> {
-    let (logits, targets) = shifted(logits, targets);
-    let ignored = targets.clone().equal_elem(IGNORED);
-    let supervised = ignored.clone().bool_not().float().sum().clamp_min(1.0);
-    let known = targets.mask_fill(ignored.clone(), 0).unsqueeze_dim(2);
-    let log_probability = log_softmax(logits, 2).gather(2, known).squeeze_dim::<2>(2);
-    -log_probability.mask_fill(ignored, 0.0).sum() / supervised
+    let nothing = Tensor::zeros([1], &logits.device());
+    supervised(logits, targets).map_or(nothing, |(logits, targets)| cross_entropy(logits, targets))
 }
 
 /// Share in `[0, 1]` of the supervised positions whose most probable token is the target, `[1]`; 0 where there is none.
 /// Shapes as for [`token_cross_entropy`].
 pub fn token_accuracy(logits: Tensor<3>, targets: Tensor<2, Int>) -> Tensor<1> {
-    let (logits, targets) = shifted(logits, targets);
-    let supervised = targets.clone().not_equal_elem(IGNORED).float().sum().clamp_min(1.0);
-    // An ignored target is no token's id, so it never matches.
-    logits.argmax(2).squeeze_dim::<2>(2).equal(targets).float().sum() / supervised
+    let nothing = Tensor::zeros([1], &logits.device());
+    supervised(logits, targets).map_or(nothing, |(logits, targets)| accuracy(logits, targets))
+}
+
+/// Rows of `values`, `[batch, positions, width]`, from which a target is predicted, `[supervised, width]`, and these of the `targets`
+/// `[batch, positions]`; nothing where none is supervised.
+pub(super) fn supervised(values: Tensor<3>, targets: Tensor<2, Int>) -> Option<(Tensor<2>, Tensor<1, Int>)> {
+    let positions = targets.dims()[1];
+    let before = positions.saturating_sub(1);
+    let next = targets.narrow(1, positions - before, before).flatten::<1>(0, 1);
+    let rows = next.clone().not_equal_elem(IGNORED).argwhere().flatten::<1>(0, 1);
+    let any = rows.dims()[0] > 0;
+    any.then(|| (values.narrow(1, 0, before).flatten::<2>(0, 1).select(0, rows.clone()), next.select(0, rows)))
+}
+
+/// Mean cross-entropy of `logits` `[positions, vocabulary]` with the `targets` `[positions]`, `[1]`.
+pub(super) fn cross_entropy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    -log_softmax(logits, 1).gather(1, targets.unsqueeze_dim(1)).mean()
+}
+
+/// Share in `[0, 1]` of the rows of `logits` `[positions, vocabulary]` whose highest is the one of the `targets` `[positions]`, `[1]`.
+pub(super) fn accuracy(logits: Tensor<2>, targets: Tensor<1, Int>) -> Tensor<1> {
+    logits.argmax(1).squeeze_dim::<1>(1).equal(targets).float().mean()
 }
 
 /// The whole loss, `[1]` (Eq. 6); images without a mask have no pixel loss.
@@ -127,13 +141,6 @@ pub fn total(tokens: Tensor<1>, pixels: Option<PixelLoss>, weights: LossWeights)
         Some(PixelLoss { focal, dice }) => tokens + focal.sum() * weights.focal + dice.sum() * weights.dice,
         None => tokens,
     }
-}
-
-/// Logits of all positions but the last, and targets of all but the first.
-fn shifted(logits: Tensor<3>, targets: Tensor<2, Int>) -> (Tensor<3>, Tensor<2, Int>) {
-    let positions = targets.dims()[1];
-    let before = positions.saturating_sub(1);
-    (logits.narrow(1, 0, before), targets.narrow(1, positions - before, before))
 }
 
 #[cfg(test)]
@@ -188,6 +195,18 @@ mod tests {
         assert_eq!(accuracy([IGNORED, 2, 1]), 0.5);
         assert_eq!(accuracy([IGNORED, 2, IGNORED]), 1.0);
         assert_eq!(accuracy([IGNORED; 3]), 0.0);
+    }
+
+    #[test]
+    fn rows_are_supervised_from_which_a_target_is_predicted() {
+        let device = Device::default();
+        let values = Tensor::<1, Int>::arange(0..12, &device).float().reshape([2, 3, 2]);
+        let of = |targets: [[i64; 3]; 2]| supervised(values.clone(), Tensor::from_data(targets, &device));
+        // A target of the first position is predicted from nothing.
+        let (rows, targets) = of([[9, IGNORED, 4], [IGNORED, 0, 5]]).unwrap();
+        rows.into_data().assert_eq(&[[2.0f32, 3.0], [6.0, 7.0], [8.0, 9.0]].into(), true);
+        assert_eq!(targets.into_data().iter::<i64>().collect::<Vec<_>>(), [4, 0, 5]);
+        assert!(of([[9, IGNORED, IGNORED]; 2]).is_none());
     }
 
     #[test]

@@ -220,9 +220,13 @@ impl Stages {
         let padded = Padded::of(&answers.dialogues, lead_length);
         let turns = self.llm.embed(Tensor::<2, Int>::from_data(padded.ids, &device));
         let keep = Tensor::<2, Bool>::from_data(padded.keep, &device);
-        let logits = self.llm.forward(Tensor::cat(vec![lead, turns], 1), None, Some(keep))?;
-        let targets = Tensor::<2, Int>::from_data(padded.targets, &device);
-        Ok((loss::token_cross_entropy(logits.clone(), targets.clone()), loss::token_accuracy(logits, targets)))
+        let states = self.llm.states(Tensor::cat(vec![lead, turns], 1), None, Some(keep))?;
+        let Some((states, targets)) = loss::supervised(states, Tensor::from_data(padded.targets, &device)) else {
+            let nothing = Tensor::zeros([1], &device);
+            return Ok((nothing.clone(), nothing));
+        };
+        let logits = self.llm.head(states);
+        Ok((loss::cross_entropy(logits.clone(), targets.clone()), loss::accuracy(logits, targets)))
     }
 }
 
