@@ -103,7 +103,7 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
         question: &str,
         on_text: &mut dyn FnMut(&str) -> ControlFlow<()>,
     ) -> Result<Inspection> {
-        self.answer(&self.see(image)?, description, history, question, on_text)
+        self.converse_seen(&self.see(image)?, description, history, question, on_text)
     }
 
     /// [`inspect`](Self::inspect) for an image that was encoded before.
@@ -111,10 +111,14 @@ impl<E: Encoder, D: Decoder, P: PromptLearner, L: Llm> AnomalyGpt<E, D, P, L> {
     /// # Errors
     /// As [`inspect`](Self::inspect).
     pub fn inspect_seen(&self, seen: &Seen, description: Option<&str>) -> Result<Inspection> {
-        self.answer(seen, description, &[], dialogue::QUESTION, &mut |_| ControlFlow::Continue(()))
+        self.converse_seen(seen, description, &[], dialogue::QUESTION, &mut |_| ControlFlow::Continue(()))
     }
 
-    fn answer(
+    /// [`converse`](Self::converse) about an image that was encoded before: several questions cost one vision pass.
+    ///
+    /// # Errors
+    /// As [`converse`](Self::converse).
+    pub fn converse_seen(
         &self,
         seen: &Seen,
         description: Option<&str>,

@@ -1,6 +1,10 @@
 //! How often the trained model is right about images that it has not seen.
 
-use std::{collections::BTreeSet, fmt, ops::Add};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    ops::{Add, ControlFlow},
+};
 
 use anomalygpt::{
     AnomalyGpt, Place, Verdict,
@@ -107,16 +111,17 @@ pub fn evaluate(model: &AnomalyGpt, lines: &[Line], images: usize, options: &Sim
         for index in 0..images {
             let drawn = images::draw(line, lines, index % 2 == 1, options, &mut rng)?;
             let places: Vec<Place> = drawn.anomalies.iter().map(|anomaly| anomaly.place()).collect();
-            let image = DynamicImage::ImageRgb8(drawn.image);
+            let seen = model.see(&DynamicImage::ImageRgb8(drawn.image))?;
             for (model, score) in [model, &with_normals].into_iter().zip(&mut scores) {
-                let inspection = model.inspect(&image, Some(line.name()))?;
+                let inspection = model.inspect_seen(&seen, Some(line.name()))?;
                 score.count(&places, inspection.verdict, &inspection.answer);
                 let facts = Facts { object: line.name(), places: &places };
                 for ((kind, _), counts) in OTHERS.into_iter().zip(&mut score.others) {
                     // The name would tell what is seen.
                     let description = (kind != Kind::What).then_some(line.name());
                     let question = kind.questions().first().copied().unwrap_or_default();
-                    count(counts, model.ask(&image, description, question)?.answer == facts.answer(kind));
+                    let asked = model.converse_seen(&seen, description, &[], question, &mut |_| ControlFlow::Continue(()))?;
+                    count(counts, asked.answer == facts.answer(kind));
                 }
             }
             bar.inc(1);
