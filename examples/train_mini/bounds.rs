@@ -1,6 +1,6 @@
 //! Where an anomaly lies, and where it lies once the map is moved.
 
-use anomalygpt::{Place, simulate::PatchBox};
+use anomalygpt::Place;
 
 /// The smallest box around an anomaly, in shares of an image's side.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -12,9 +12,8 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// Those of a simulated anomaly in a square image of `side` pixels.
-    pub fn of(patch: &PatchBox, side: u32) -> Self {
-        let [x, y, width, height] = patch.bbox;
+    /// Those of a box `[x, y, width, height]` in a square image of `side` pixels.
+    pub fn of([x, y, width, height]: [u32; 4], side: u32) -> Self {
         let share = |pixels: u32| pixels as f32 / side as f32;
         Self { low: [share(x), share(y)], high: [share(x + width), share(y + height)] }
     }
@@ -23,6 +22,11 @@ impl Bounds {
     pub fn place(self) -> Place {
         let [x, y] = [0, 1].map(|axis| f32::midpoint(self.low[axis], self.high[axis]));
         Place::of(x, y, 1, 1)
+    }
+
+    /// Whether both have a part in common.
+    pub fn meet(self, other: Self) -> bool {
+        [0, 1].into_iter().all(|axis| self.low[axis] < other.high[axis] && other.low[axis] < self.high[axis])
     }
 
     /// Moved by `offset`, across and down.
@@ -49,6 +53,13 @@ pub fn slid<T: Copy>(cells: &[T], offset: [isize; 2]) -> Vec<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bounds_meet_where_both_axes_do() {
+        let bounds = Bounds::of([2, 2, 2, 2], 8);
+        assert!(bounds.meet(Bounds::of([3, 0, 4, 3], 8)) && bounds.meet(Bounds::of([0, 0, 8, 8], 8)));
+        assert!(!bounds.meet(Bounds::of([4, 2, 2, 2], 8)) && !bounds.meet(Bounds::of([2, 5, 2, 2], 8)));
+    }
 
     #[test]
     fn cells_and_bounds_slide_together() {

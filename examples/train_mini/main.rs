@@ -49,7 +49,7 @@ use maps::Maps;
 use pool::Pool;
 
 /// Styles of each kind of product that are trained on.
-const STYLES: u64 = 6;
+const STYLES: u64 = 12;
 /// Steps between checkpoints.
 const CHECKPOINT_EVERY: usize = 200;
 /// Dialogues that the tokenizer is trained on.
@@ -75,11 +75,14 @@ struct Arguments {
     #[arg(long, value_name = "STAGES")]
     decoder: Option<PathBuf>,
     /// Optimizer steps of the prompt learner and the language model.
-    #[arg(long, default_value_t = 2600)]
+    #[arg(long, default_value_t = 5000)]
     steps: usize,
     /// Train nothing, and measure the model that is embedded.
     #[arg(long)]
     measure: bool,
+    /// Images of each line to measure on, which were not trained on.
+    #[arg(long, value_name = "IMAGES", default_value_t = 2)]
+    held_back: usize,
     /// A run of a minute that shows that everything works; its model is of no use.
     #[arg(long)]
     smoke: bool,
@@ -122,8 +125,8 @@ impl Plan {
         }
         let lines = [lines::drawn(0..STYLES), lines::photographed(0..STYLES)?].concat();
         let other_lines = lines::drawn(STYLES..STYLES + 2);
-        let Arguments { decoder_steps, context_steps, steps, .. } = *arguments;
-        Ok(Self { lines, other_lines, images: 48, maps: 24, held_back: 2, decoder_steps, context_steps, steps })
+        let Arguments { decoder_steps, context_steps, steps, held_back, .. } = *arguments;
+        Ok(Self { lines, other_lines, images: 48, maps: 12, held_back, decoder_steps, context_steps, steps })
     }
 }
 

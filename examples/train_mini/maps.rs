@@ -1,6 +1,8 @@
 //! What the prompt learner and the language model learn from: the maps that the trained decoder makes of drawn photographs, by the
 //! very way that `inspect` takes.
 
+use std::collections::BTreeSet;
+
 use anomalygpt::{AnomalyGpt, AnomalyMap, Place, decoder::Localization, regions};
 use burn::tensor::{Device, Tensor, TensorData};
 use half::f16;
@@ -19,7 +21,7 @@ use crate::{
 /// Marks generators that draw these images.
 const PURPOSE: u64 = 4;
 /// Images of a line that are compared with the same normal images.
-const IMAGES_PER_BANK: usize = 8;
+const IMAGES_PER_BANK: usize = 12;
 /// How far a map is shifted at the most for what was drawn to stay true.
 const SLIGHT: f32 = 1.0;
 /// Most anomalies that are told of a shifted map, the strongest.
@@ -49,7 +51,7 @@ pub struct View {
     /// How far the map is then moved across and down, as a share of the way that leaves all anomalies in it: where they were drawn is
     /// too little to tell where the cells of places end.
     pub slide: [f32; 2],
-    /// What is added to the logits of its values; if it is much, the map itself, not what was drawn, says what is true.
+    /// What is added to the logits of its values; if it is much, the map itself says what of that which was drawn is there.
     pub shift: f32,
 }
 
@@ -96,15 +98,30 @@ impl Maps {
         let anomalies: Vec<Bounds> = item.anomalies.iter().map(|&anomaly| view.symmetry.bounds(anomaly)).collect();
         let cells = self.offset(&anomalies, view.slide);
         let map: Vec<f32> = bounds::slid(&map, cells).into_iter().map(|value| shifted(value.to_f32(), view.shift)).collect();
-        if view.shift.abs() <= SLIGHT {
-            let offset = cells.map(|cells| cells as f32 / self.side as f32);
-            let mut places: Vec<Place> = anomalies.into_iter().map(|anomaly| anomaly.slid(offset).place()).collect();
-            places.sort_unstable();
-            return Ok((map, places));
-        }
+        let offset = cells.map(|cells| cells as f32 / self.side as f32);
+        let drawn: Vec<Bounds> = anomalies.into_iter().map(|anomaly| anomaly.slid(offset)).collect();
+        let mut places = match view.shift.abs() <= SLIGHT {
+            true => drawn.into_iter().map(Bounds::place).collect(),
+            false => self.visible(&map, &drawn)?,
+        };
+        places.sort_unstable();
+        Ok((map, places))
+    }
+
+    /// Places of what a map shows: of each anomaly that was `drawn` of which there is a region, in one part or more, and of other regions.
+    fn visible(&self, map: &[f32], drawn: &[Bounds]) -> anomalygpt::Result<Vec<Place>> {
         let side = self.side as u32;
-        let strongest = regions(&AnomalyMap::new(side, side, map.clone())?, 0.5).into_iter().take(MOST_REGIONS);
-        Ok((map, strongest.map(|region| region.place).collect()))
+        let strongest = regions(&AnomalyMap::new(side, side, map.to_vec())?, 0.5).into_iter().take(MOST_REGIONS);
+        let (mut found, mut places) = (BTreeSet::new(), Vec::new());
+        for region in strongest {
+            let own = Bounds::of(region.bbox, side);
+            match drawn.iter().position(|anomaly| anomaly.meet(own)) {
+                Some(anomaly) => drop(found.insert(anomaly)),
+                None => places.push(region.place),
+            }
+        }
+        places.extend(found.into_iter().map(|anomaly| drawn[anomaly].place()));
+        Ok(places)
     }
 
     /// Cells that a map is moved by, across and down: `shares` of the way that there is for its anomalies.
@@ -146,4 +163,23 @@ fn item(object: &'static str, drawn: Drawn, models: [&AnomalyGpt; 2]) -> anomaly
 /// What the prompt learner is shown.
 fn kept(localization: &Localization) -> anomalygpt::Result<Vec<f16>> {
     Ok(host(localization.bordered()?)?.into_iter().map(f16::from_f32).collect())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_anomaly_that_shows_in_two_parts_is_told_once_and_one_that_does_not_show_is_not_told() {
+        let maps = Maps { items: Vec::new(), side: 9 };
+        let mut map = vec![0.1; 81];
+        // Two parts of what lies across the middle of the bottom row, and something at the top left that was not drawn.
+        [75, 78, 0].into_iter().for_each(|cell| map[cell] = 0.9);
+        let drawn = [Bounds::of([3, 8, 4, 1], 9), Bounds::of([6, 0, 3, 3], 9)];
+        let mut places = maps.visible(&map, &drawn).unwrap();
+        places.sort_unstable();
+        assert_eq!(places, [Place::TopLeft, Place::Bottom]);
+        assert!(maps.visible(&[0.1; 81], &drawn).unwrap().is_empty());
+    }
 }
