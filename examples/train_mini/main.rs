@@ -11,6 +11,7 @@ mod evaluate;
 mod images;
 mod lines;
 mod maps;
+mod memory;
 mod photographs;
 mod pool;
 #[allow(dead_code)] // The shipped sample and the sheets are drawn by tests/products.rs.
@@ -39,7 +40,7 @@ use anomalygpt::{
     weights::{Layout, StateDict},
 };
 use burn::{module::Module, nn::LinearConfig, tensor::Device};
-use clap::Parser;
+use clap::{Parser, builder::RangedU64ValueParser};
 use indicatif::{ProgressBar, ProgressStyle};
 use rand::{SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
@@ -80,11 +81,11 @@ struct Arguments {
     /// Train nothing, and measure the model that is embedded.
     #[arg(long)]
     measure: bool,
-    /// Images of each line to measure on, which were not trained on.
-    #[arg(long, value_name = "IMAGES", default_value_t = 2)]
+    /// Images of each line to measure on, which were not trained on; a normal and an anomalous one in turn.
+    #[arg(long, value_name = "IMAGES", default_value_t = 2, value_parser = RangedU64ValueParser::<usize>::new().range(2..))]
     held_back: usize,
     /// A run of a minute that shows that everything works; its model is of no use.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["decoder_steps", "context_steps", "steps", "held_back"])]
     smoke: bool,
     /// Go on from the last checkpoint in the folder.
     #[arg(long)]
@@ -132,6 +133,7 @@ impl Plan {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
+    memory::kept()?;
     let started = Instant::now();
     let clock = |what: &str| println!("[{:5.0} s] {what}", started.elapsed().as_secs_f64());
     let device = default_device()?;

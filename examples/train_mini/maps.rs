@@ -51,7 +51,7 @@ pub struct View {
     /// How far the map is then moved across and down, as a share of the way that leaves all anomalies in it: where they were drawn is
     /// too little to tell where the cells of places end.
     pub slide: [f32; 2],
-    /// What is added to the logits of its values; if it is much, the map itself says what of that which was drawn is there.
+    /// What is added to the logits of its values; if it is much, what the map shows is true, not what was drawn.
     pub shift: f32,
 }
 
@@ -116,7 +116,9 @@ impl Maps {
         for region in strongest {
             let own = Bounds::of(region.bbox, side);
             match drawn.iter().position(|anomaly| anomaly.meet(own)) {
-                Some(anomaly) => drop(found.insert(anomaly)),
+                Some(anomaly) => {
+                    found.insert(anomaly);
+                }
                 None => places.push(region.place),
             }
         }
