@@ -61,7 +61,7 @@ pub(crate) fn draw(
         let simulated = simulate(rng, &image, &source, options)?;
         if is_visible(&simulated) {
             let Simulated { image, mask, patches, .. } = simulated;
-            let anomalies = patches.iter().map(|patch| Bounds::of(patch.bbox, side)).collect();
+            let anomalies = patches.iter().map(|patch| Bounds::of(patch.bbox, patch.center, side)).collect();
             return Ok(Drawn { image, mask: Some(mask), anomalies });
         }
     }

@@ -1,9 +1,7 @@
 //! What the prompt learner and the language model learn from: the maps that the trained decoder makes of drawn photographs, by the
 //! very way that `inspect` takes.
 
-use std::collections::BTreeSet;
-
-use anomalygpt::{AnomalyGpt, AnomalyMap, Place, decoder::Localization, regions};
+use anomalygpt::{AnomalyGpt, AnomalyMap, Place, Region, decoder::Localization, regions};
 use burn::tensor::{Device, Tensor, TensorData};
 use half::f16;
 use image::DynamicImage;
@@ -22,9 +20,9 @@ use crate::{
 const PURPOSE: u64 = 4;
 /// Images of a line that are compared with the same normal images.
 const IMAGES_PER_BANK: usize = 12;
-/// How far a map is shifted at the most for what was drawn to stay true.
+/// How far a map is shifted at the most for what was drawn, and nothing else, to be anomalous.
 const SLIGHT: f32 = 1.0;
-/// Most anomalies that are told of a shifted map, the strongest.
+/// Most regions that a map is taken to show, the strongest.
 const MOST_REGIONS: usize = 3;
 
 /// One image, as the prompt learner sees it.
@@ -51,7 +49,7 @@ pub struct View {
     /// How far the map is then moved across and down, as a share of the way that leaves all anomalies in it: where they were drawn is
     /// too little to tell where the cells of places end.
     pub slide: [f32; 2],
-    /// What is added to the logits of its values; if it is much, what the map shows is true, not what was drawn.
+    /// What is added to the logits of its values; if it is much, all that the map shows is anomalous, and nothing else.
     pub shift: f32,
 }
 
@@ -100,30 +98,35 @@ impl Maps {
         let map: Vec<f32> = bounds::slid(&map, cells).into_iter().map(|value| shifted(value.to_f32(), view.shift)).collect();
         let offset = cells.map(|cells| cells as f32 / self.side as f32);
         let drawn: Vec<Bounds> = anomalies.into_iter().map(|anomaly| anomaly.slid(offset)).collect();
+        let [shown, others] = self.visible(&map, &drawn)?;
         let mut places = match view.shift.abs() <= SLIGHT {
-            true => drawn.into_iter().map(Bounds::place).collect(),
-            false => self.visible(&map, &drawn)?,
+            true if shown.is_empty() => drawn.into_iter().map(Bounds::place).collect(),
+            true => shown,
+            false => [shown, others].concat(),
         };
         places.sort_unstable();
         Ok((map, places))
     }
 
-    /// Places of what a map shows: of each anomaly that was `drawn` of which there is a region, in one part or more, and of other regions.
-    fn visible(&self, map: &[f32], drawn: &[Bounds]) -> anomalygpt::Result<Vec<Place>> {
+    /// Places of the anomalies that were `drawn` and show in a map, and of regions where none was drawn.
+    ///
+    /// An anomaly of one region lies where that does, as this is what can be learned of a map; one in parts, or in a region with another,
+    /// where it was drawn.
+    fn visible(&self, map: &[f32], drawn: &[Bounds]) -> anomalygpt::Result<[Vec<Place>; 2]> {
         let side = self.side as u32;
-        let strongest = regions(&AnomalyMap::new(side, side, map.to_vec())?, 0.5).into_iter().take(MOST_REGIONS);
-        let (mut found, mut places) = (BTreeSet::new(), Vec::new());
-        for region in strongest {
-            let own = Bounds::of(region.bbox, side);
-            match drawn.iter().position(|anomaly| anomaly.meet(own)) {
-                Some(anomaly) => {
-                    found.insert(anomaly);
-                }
-                None => places.push(region.place),
+        let mut strongest = regions(&AnomalyMap::new(side, side, map.to_vec())?, 0.5);
+        strongest.truncate(MOST_REGIONS);
+        let drawn_in = |region: &Region| drawn.iter().filter(|anomaly| anomaly.meets(region.bbox, side)).count();
+        let shown = |anomaly: &Bounds| {
+            let parts: Vec<&Region> = strongest.iter().filter(|region| anomaly.meets(region.bbox, side)).collect();
+            match parts[..] {
+                [] => None,
+                [part] if drawn_in(part) == 1 => Some(part.place),
+                _ => Some(anomaly.place()),
             }
-        }
-        places.extend(found.into_iter().map(|anomaly| drawn[anomaly].place()));
-        Ok(places)
+        };
+        let others = strongest.iter().filter(|region| drawn_in(region) == 0).map(|region| region.place);
+        Ok([drawn.iter().filter_map(shown).collect(), others.collect()])
     }
 
     /// Cells that a map is moved by, across and down: `shares` of the way that there is for its anomalies.
@@ -173,15 +176,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_anomaly_that_shows_in_two_parts_is_told_once_and_one_that_does_not_show_is_not_told() {
+    fn an_anomaly_in_parts_is_told_once_and_one_that_does_not_show_is_not_told() {
         let maps = Maps { items: Vec::new(), side: 9 };
         let mut map = vec![0.1; 81];
         // Two parts of what lies across the middle of the bottom row, and something at the top left that was not drawn.
         [75, 78, 0].into_iter().for_each(|cell| map[cell] = 0.9);
-        let drawn = [Bounds::of([3, 8, 4, 1], 9), Bounds::of([6, 0, 3, 3], 9)];
-        let mut places = maps.visible(&map, &drawn).unwrap();
-        places.sort_unstable();
-        assert_eq!(places, [Place::TopLeft, Place::Bottom]);
-        assert!(maps.visible(&[0.1; 81], &drawn).unwrap().is_empty());
+        let drawn = [Bounds::of([3, 8, 4, 1], [5.0, 8.5], 9), Bounds::of([6, 0, 3, 3], [7.5, 1.5], 9)];
+        assert_eq!(maps.visible(&map, &drawn).unwrap(), [[Place::Bottom], [Place::TopLeft]]);
+        assert_eq!(maps.visible(&[0.1; 81], &drawn).unwrap(), [[], []]);
+    }
+
+    #[test]
+    fn an_anomaly_is_told_where_it_shows_unless_another_shows_with_it() {
+        let maps = Maps { items: Vec::new(), side: 9 };
+        let mut map = vec![0.1; 81];
+        [2, 3, 4].into_iter().for_each(|cell| map[cell] = 0.9);
+        let left = Bounds::of([0, 0, 4, 2], [2.0, 1.0], 9);
+        assert_eq!(maps.visible(&map, &[left]).unwrap(), [vec![Place::Top], vec![]]);
+        let right = Bounds::of([4, 0, 5, 1], [6.5, 0.5], 9);
+        assert_eq!(maps.visible(&map, &[left, right]).unwrap(), [vec![Place::TopLeft, Place::TopRight], vec![]]);
     }
 }

@@ -31,11 +31,14 @@ impl Symmetry {
     }
 
     /// Bounds after the move.
-    pub fn bounds(self, Bounds { low, high }: Bounds) -> Bounds {
-        let axis = |of: usize, back: bool| if back { [1.0 - high[of], 1.0 - low[of]] } else { [low[of], high[of]] };
+    pub fn bounds(self, Bounds { low, high, center }: Bounds) -> Bounds {
+        let axis = |of: usize, back: bool| match back {
+            true => [1.0 - high[of], 1.0 - low[of], 1.0 - center[of]],
+            false => [low[of], high[of], center[of]],
+        };
         let (across, down) = if self.transposed { (1, 0) } else { (0, 1) };
-        let ([left, right], [top, bottom]) = (axis(across, self.mirrored), axis(down, self.flipped));
-        Bounds { low: [left, top], high: [right, bottom] }
+        let ([left, right, x], [top, bottom, y]) = (axis(across, self.mirrored), axis(down, self.flipped));
+        Bounds { low: [left, top], high: [right, bottom], center: [x, y] }
     }
 }
 
@@ -47,7 +50,7 @@ mod tests {
     fn cells_and_bounds_move_together() {
         let cell = |index: usize| {
             let low = [index % 4, index / 4].map(|at| at as f32 / 4.0);
-            Bounds { low, high: low.map(|at| at + 0.25) }
+            Bounds { low, high: low.map(|at| at + 0.25), center: low.map(|at| at + 0.125) }
         };
         let identity = Symmetry { transposed: false, mirrored: false, flipped: false };
         let mirrored = Symmetry { mirrored: true, ..identity };

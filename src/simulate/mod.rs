@@ -108,7 +108,7 @@ pub struct PatchBox {
     pub defect: Defect,
     /// `[x, y, width, height]` in pixels of the smallest box around this anomaly's changed pixels.
     pub bbox: [u32; 4],
-    /// Middle `[x, y]` of that box, in pixels.
+    /// Centroid `[x, y]` of the changed pixels, in pixels.
     pub center: [f32; 2],
 }
 
@@ -225,16 +225,30 @@ fn place(
             drawn => drawn::draw(rng, canvas, drawn),
         };
         let Some(edit) = edit else { continue };
-        let Some((bbox, changed)) = visible::change(canvas, &edit, defect, options.threshold) else { continue };
+        let Some(changed) = visible::change(canvas, &edit, defect, options.threshold) else { continue };
+        let Some(patch) = around(&changed, defect, edit.area) else { continue };
         let Area { x, y, .. } = edit.area;
         result.image.copy_from(&edit.pixels, x, y).map_err(|source| Error::component("simulation", source))?;
         result.mask.copy_from(&changed, x, y).map_err(|source| Error::component("simulation", source))?;
-        let center = [bbox[0] as f32 + bbox[2] as f32 / 2.0, bbox[1] as f32 + bbox[3] as f32 / 2.0];
-        result.patches.push(PatchBox { defect, bbox, center });
+        result.patches.push(patch);
         canvas.taken.push(edit.area);
         return Ok(());
     }
     Ok(())
+}
+
+/// The anomaly whose changed pixels an area's mask has, if it has any.
+fn around(changed: &GrayImage, defect: Defect, area: Area) -> Option<PatchBox> {
+    let [left, top, width, height] = bounding_box(set(changed))?;
+    let [x, y] = centroid(set(changed));
+    let bbox = [area.x + left, area.y + top, width, height];
+    Some(PatchBox { defect, bbox, center: [area.x as f32 + x, area.y as f32 + y] })
+}
+
+/// Mean `[x, y]` of the middles of pixels at `(x, y)`, of which there is at least one.
+fn centroid(pixels: impl Iterator<Item = (u32, u32)>) -> [f32; 2] {
+    let [x, y, count] = pixels.fold([0.0; 3], |[across, down, count], (x, y)| [across + f64::from(x), down + f64::from(y), count + 1.0]);
+    [x, y].map(|sum| (sum / count + 0.5) as f32)
 }
 
 /// `[left, top, width, height]` of the smallest box around pixels at `(x, y)`.

@@ -24,6 +24,9 @@ fn only(defect: Defect) -> SimulateOptions {
     SimulateOptions { defects: vec![(defect, 1.0)], ..SimulateOptions::default() }
 }
 
+/// Pixels; rounding of a quotient up to 170.
+const CENTER_TOLERANCE: f32 = 1e-4;
+
 const ALL: [Defect; 6] = [Defect::Patch, Defect::Crack, Defect::Scratch, Defect::Spot, Defect::Hole, Defect::Stain];
 
 proptest! {
@@ -45,7 +48,12 @@ proptest! {
         for patch in &result.patches {
             let [x, y, wide, high] = patch.bbox;
             prop_assert!(wide > 0 && high > 0 && x + wide <= width && y + high <= height);
-            prop_assert_eq!(patch.center, [x as f32 + wide as f32 / 2.0, y as f32 + high as f32 / 2.0]);
+            let own = result.mask.enumerate_pixels().filter(|(u, v, marked)| marked.0[0] > 0 && inside(patch.bbox, *u, *v));
+            let middles: Vec<[f32; 2]> = own.map(|(u, v, _)| [u as f32 + 0.5, v as f32 + 0.5]).collect();
+            for (axis, center) in patch.center.into_iter().enumerate() {
+                let mean = middles.iter().map(|middle| middle[axis]).sum::<f32>() / middles.len() as f32;
+                prop_assert!((center - mean).abs() < CENTER_TOLERANCE, "{center} {mean}");
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use image::{GrayImage, Luma, RgbImage, imageops};
 
-use super::{Canvas, Defect, Edit, bounding_box, set};
+use super::{Canvas, Defect, Edit};
 
 /// Share of the meant pixels that have to change for an anomaly to count.
 const SHARE: f32 = 0.35;
@@ -13,8 +13,8 @@ const REACH: usize = 2;
 /// Change of a window's mean or deviation, in levels of 255, that can be seen on an even ground.
 const SEEN: f32 = 7.0;
 
-/// Box `[x, y, width, height]` of the changed pixels in the image, and their mask over the edit's area; nothing where the anomaly can't be seen.
-pub(super) fn change(canvas: &Canvas<'_>, edit: &Edit, defect: Defect, threshold: u8) -> Option<([u32; 4], GrayImage)> {
+/// Mask of the changed pixels over the edit's area; nothing where the anomaly can't be seen. No pixel may be left of what is all speckle.
+pub(super) fn change(canvas: &Canvas<'_>, edit: &Edit, defect: Defect, threshold: u8) -> Option<GrayImage> {
     let area = edit.area;
     let before = imageops::crop_imm(canvas.image, area.x, area.y, area.width, area.height).to_image();
     let difference = differences(&before, &edit.pixels);
@@ -28,11 +28,7 @@ pub(super) fn change(canvas: &Canvas<'_>, edit: &Edit, defect: Defect, threshold
     let meant = edit.footprint.iter().filter(|value| **value > 0).count();
     let seen = if defect == Defect::Patch { perceptible(&before, edit) } else { changed.iter().filter(|value| **value > 0).count() };
     let enough = seen >= FEWEST && seen as f32 >= SHARE * meant as f32;
-    let [left, top, width, height] = bounding_box(set(&changed)).filter(|_| enough)?;
-    if !canvas.windows().lack(canvas.image, edit) {
-        return None;
-    }
-    Some(([area.x + left, area.y + top, width, height], changed))
+    (enough && canvas.windows().lack(canvas.image, edit)).then_some(changed)
 }
 
 /// Largest difference of the three channels at each pixel.
