@@ -22,6 +22,9 @@ use anomalygpt::{
 use burn::tensor::Tensor;
 use image::{DynamicImage, RgbImage};
 
+/// Pixels between where an image was changed and where its features were, in the mean: coarse taps differ by half a pixel.
+const DISPLACEMENT: f64 = 0.9;
+
 fn model() -> &'static AnomalyGpt {
     static MODEL: OnceLock<AnomalyGpt> = OnceLock::new();
     MODEL.get_or_init(|| AnomalyGpt::mini(&default_device().unwrap()).unwrap())
@@ -42,6 +45,48 @@ fn the_sample_has_an_anomaly_at_the_bottom_left() {
     assert_eq!((detection.map.width(), detection.map.height()), (image.width(), image.height()));
     assert_eq!(detection.regions.first().map(|region| region.place), Some(Place::BottomLeft));
     assert!(detection.map.values().iter().all(|value| (0.0..=1.0).contains(value)));
+}
+
+/// Features at each position of a grid of so many columns.
+fn positions(features: &ImageFeatures) -> Vec<(Vec<f32>, usize)> {
+    let tokens = features.patch_tokens.iter().map(|tokens| (tokens.clone(), features.grid[1]));
+    let fine = features.fine.iter().map(|map| (map.clone().flatten::<3>(1, 2), map.dims()[2]));
+    tokens.chain(fine).map(|(tokens, columns)| (tokens.into_data().try_to_vec().unwrap(), columns)).collect()
+}
+
+/// Where features changed, in pixels of an image of 288x288.
+fn changed([before, after]: [&[f32]; 2], columns: usize) -> [f64; 2] {
+    let width = before.len() / (columns * columns);
+    let distance = |(before, after): (&[f32], &[f32])| before.iter().zip(after).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
+    let distances: Vec<f64> = before.chunks_exact(width).zip(after.chunks_exact(width)).map(distance).collect();
+    let least = 0.05 * distances.iter().fold(0.0f64, |most, &value| most.max(value));
+    let [sum, x, y] = distances.iter().enumerate().fold([0.0; 3], |[sum, x, y], (at, distance)| {
+        let weight = (distance - least).max(0.0);
+        [sum + weight, x + weight * (at % columns) as f64, y + weight * (at / columns) as f64]
+    });
+    [x, y].map(|weighted| (weighted / sum + 0.5) * 288.0 / columns as f64)
+}
+
+#[test]
+fn features_lie_where_what_they_see_lies() {
+    let image = sample().unwrap().resize_exact(288, 288, image::imageops::FilterType::Triangle).to_rgb8();
+    let features = |image: &RgbImage| positions(&model().see(&DynamicImage::ImageRgb8(image.clone())).unwrap().features);
+    let before = features(&image);
+    let mut displacements = vec![[0.0; 2]; before.len()];
+    let squares: Vec<[u32; 3]> = (0..24).map(|n| [80 + n * 37 % 100, 80 + n * 53 % 100, 6 + n * 7 % 20]).collect();
+    for &[left, top, side] in &squares {
+        let mut image = image.clone();
+        for (x, y) in (left..left + side).flat_map(|x| (top..top + side).map(move |y| (x, y))) {
+            image.get_pixel_mut(x, y).0 = image.get_pixel(x, y).0.map(|value| value.wrapping_add(125));
+        }
+        for ((sum, (before, columns)), (after, _)) in displacements.iter_mut().zip(&before).zip(features(&image)) {
+            let found = changed([before, &after], *columns);
+            for (axis, corner) in [left, top].into_iter().enumerate() {
+                sum[axis] += (f64::from(corner) + f64::from(side) / 2.0 - found[axis]) / squares.len() as f64;
+            }
+        }
+    }
+    assert!(displacements.iter().flatten().all(|pixels| pixels.abs() < DISPLACEMENT), "{displacements:?}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ const MULTIPLE: u32 = 32;
 /// An [`EfficientNet`] for images and a [`TextTower`] for sentences.
 ///
 /// All taps but the fine ones are brought onto one grid of 8x8 pixels, 36x36 at the default size: finer ones are averaged, coarser
-/// ones interpolated. The embedding is the mean of the last tap over all positions.
+/// ones interpolated, and both moved to where what they see lies. The embedding is the mean of the last tap over all positions.
 #[derive(Clone, Debug)]
 pub struct EfficientNetEncoder {
     trunk: Arc<EfficientNet>,
@@ -103,7 +103,8 @@ impl EfficientNet {
             Some(last) => last.clone().mean_dims(&[1, 2]).reshape([batch as isize, -1]),
             None => return Err(Error::InvalidConfig { what: "taps", reason: "there are none".into() }),
         };
-        let patch_tokens = taps.into_iter().map(|tap| resample(tap, grid).flatten::<3>(1, 2)).collect();
+        let displacement = self.config().displacement / PATCH as f64;
+        let patch_tokens = taps.into_iter().map(|tap| resample(tap, grid, displacement).flatten::<3>(1, 2)).collect();
         Ok(ImageFeatures { patch_tokens, grid, fine, embedding })
     }
 }

@@ -14,7 +14,7 @@ fn noise(seed: usize, length: usize, scale: f32) -> Vec<f32> {
 fn config() -> EfficientNetConfig {
     let stage = |(kernel, expansion, width, blocks, stride)| Stage { kernel, expansion, width, blocks, stride };
     let stages = [(3, 1, 20, 1, 1), (5, 3, 20, 2, 2), (3, 6, 56, 2, 2), (5, 1, 56, 1, 1)].map(stage);
-    EfficientNetConfig { stem: 24, stages: stages.into(), taps: vec![0, 2, 4, 5], fine: 0 }
+    EfficientNetConfig { stem: 24, stages: stages.into(), taps: vec![0, 2, 4, 5], fine: 0, displacement: 0.0 }
 }
 
 fn state(config: &EfficientNetConfig) -> StateDict {
@@ -113,6 +113,8 @@ fn what_does_not_fit_is_an_error() {
     let mut wrong = config();
     wrong.stages[0].kernel = 4;
     assert!(matches!(wrong.tap_widths(), Err(Error::InvalidConfig { what: "stage", .. })));
+    let astray = EfficientNetConfig { displacement: f64::NAN, ..config() };
+    assert!(matches!(astray.tap_widths(), Err(Error::InvalidConfig { what: "displacement", .. })));
     let mut state = state(&config());
     state.insert("blocks.0.extra", TensorData::from([0.0f32]));
     let error = EfficientNet::from_state(&config(), &state, &device).unwrap_err().to_string();
