@@ -102,7 +102,7 @@ pub struct Pixels {
 /// What is said about the images.
 #[derive(Clone, Debug)]
 pub struct Answers {
-    /// 1 where an anomaly's centre is in a place, else 0, `[batch, 9]` row by row.
+    /// 1 where an anomaly's centroid is in a place, else 0, `[batch, 9]` row by row.
     pub places: Tensor<2>,
     /// What is asked and answered about each image.
     pub dialogues: Vec<Supervised>,
@@ -135,7 +135,7 @@ impl Stages {
             let (probabilities, logits) = match &wanted.layer {
                 Layer::Taps(objects) => {
                     let pair = self.text_pairs(objects, tokenizer)?;
-                    (self.decoder.layers().layer_probabilities(&batch.features, &pair)?, None)
+                    (self.decoder.layer_probabilities(&batch.features, &pair)?, None)
                 }
                 Layer::Context => {
                     let logits = self.decoder.context_logits(&batch.features)?;

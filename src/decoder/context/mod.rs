@@ -4,9 +4,8 @@
 //! residual 3x3 convolutions and an attention, the patches around each and those of the whole image. What is odd among its
 //! surroundings can be told without knowing the product, so this layer hears no text, and a name that is wrong or unknown does less
 //! harm. The map is the mean of its map and of the paper's. As it is far surer of itself than it is right, its logits are divided by a
-//! temperature (Guo et al. 2017), which training does not see. Both see squares of patches, and are upsampled over areas: with aligned
-//! corners, which the paper's layers are trained with as in the reference, what is found moves towards the image's sides by up to half a
-//! square.
+//! temperature (Guo et al. 2017), which training does not see. Both see squares of patches, and are upsampled over areas, in training
+//! too: with aligned corners, as in the reference, what is found moves towards the image's sides by up to half a square.
 
 mod comparison;
 mod network;
@@ -85,6 +84,16 @@ impl ContextDecoder {
     /// [`Error::Incompatible`](crate::Error::Incompatible) for taps or fine maps of other numbers, widths or grids than it was made for.
     pub fn context_logits(&self, image: &ImageFeatures) -> Result<Tensor<4>> {
         Ok(self.upsampled(self.context.logits(&self.squares(image)?)?, image))
+    }
+
+    /// Probabilities in `[0, 1]` of a pixel's being abnormal by each of the paper's layers alone, `[batch, layers, height, width]`.
+    /// Gradients pass to the weights.
+    ///
+    /// # Errors
+    /// [`Error::Incompatible`](crate::Error::Incompatible) for taps of other numbers, widths or grids than it was made for, and for texts
+    /// of another width.
+    pub fn layer_probabilities(&self, image: &ImageFeatures, text: &TextPair) -> Result<Tensor<4>> {
+        Ok(sigmoid(self.upsampled(self.layers.logits(&self.squares(image)?, text)?, image)))
     }
 
     fn text_map(&self, image: &ImageFeatures, text: &TextPair) -> Result<Tensor<4>> {
@@ -167,13 +176,18 @@ mod tests {
         let device = Device::default();
         let (decoder, image, text) = (decoder(&device), features([5, 6], &device), text(&device));
         let found = values(decoder.localize(&image, Reference::Text(&text)).unwrap().map);
-        let alone = values(decoder.layers().layer_probabilities(&image, &text).unwrap().mean_dim(1));
-        // The corners of a map are those of the grid, where nothing is interpolated.
+        let alone = values(decoder.layer_probabilities(&image, &text).unwrap().mean_dim(1));
         let context = values(sigmoid(decoder.context_logits(&image).unwrap()));
+        assert_eq!([found.len(), alone.len(), context.len()], [2 * 20 * 24; 3]);
+        for (pixel, (alone, context)) in alone.iter().zip(context).enumerate() {
+            let odds = (context / (1.0 - context)).powf(1.0 / TEMPERATURE);
+            let expected = (alone + odds / (1.0 + odds)) / 2.0;
+            assert!((found[pixel] - expected).abs() < ROUNDING, "{} {expected}", found[pixel]);
+        }
+        // The corners of a map are those of the grid, where nothing is interpolated.
+        let cornered = values(decoder.layers().layer_probabilities(&image, &text).unwrap().mean_dim(1));
         for corner in [0, 23, 19 * 24, 20 * 24 - 1] {
-            let odds = (context[corner] / (1.0 - context[corner])).powf(1.0 / TEMPERATURE);
-            let expected = (alone[corner] + odds / (1.0 + odds)) / 2.0;
-            assert!((found[corner] - expected).abs() < ROUNDING, "{} {expected}", found[corner]);
+            assert!((alone[corner] - cornered[corner]).abs() < ROUNDING, "{} {}", alone[corner], cornered[corner]);
         }
     }
 
