@@ -22,8 +22,9 @@ use anomalygpt::{
 use burn::tensor::Tensor;
 use image::{DynamicImage, RgbImage};
 
-/// Pixels between where an image was changed and where its features were, in the mean: coarse taps differ by half a pixel.
-const DISPLACEMENT: f64 = 0.9;
+/// Pixels between where an image was changed and where its features were, in the mean; 1.9 more if it were not made up for. Single taps
+/// differ by up to 1.6 on the sample, whose grain lies across.
+const DISPLACEMENT: f64 = 0.6;
 
 fn model() -> &'static AnomalyGpt {
     static MODEL: OnceLock<AnomalyGpt> = OnceLock::new();
@@ -73,7 +74,8 @@ fn features_lie_where_what_they_see_lies() {
     let features = |image: &RgbImage| positions(&model().see(&DynamicImage::ImageRgb8(image.clone())).unwrap().features);
     let before = features(&image);
     let mut displacements = vec![[0.0; 2]; before.len()];
-    let squares: Vec<[u32; 3]> = (0..24).map(|n| [80 + n * 37 % 100, 80 + n * 53 % 100, 6 + n * 7 % 20]).collect();
+    // Each at another place between positions at stride 32, across and down.
+    let squares: Vec<[u32; 3]> = (0..32).map(|n| [80 + n * 13 % 96, 80 + n * 37 % 96, 12]).collect();
     for &[left, top, side] in &squares {
         let mut image = image.clone();
         for (x, y) in (left..left + side).flat_map(|x| (top..top + side).map(move |y| (x, y))) {
@@ -86,7 +88,11 @@ fn features_lie_where_what_they_see_lies() {
             }
         }
     }
-    assert!(displacements.iter().flatten().all(|pixels| pixels.abs() < DISPLACEMENT), "{displacements:?}");
+    let (tokens, fine) = displacements.split_at(displacements.len() - 1);
+    for maps in [tokens, fine] {
+        let mean = maps.iter().flatten().sum::<f64>() / (2 * maps.len()) as f64;
+        assert!(mean.abs() < DISPLACEMENT, "{mean} in the mean of {maps:?}");
+    }
 }
 
 #[test]
