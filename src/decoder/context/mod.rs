@@ -93,12 +93,17 @@ impl ContextDecoder {
     /// [`Error::Incompatible`](crate::Error::Incompatible) for taps of other numbers, widths or grids than it was made for, and for texts
     /// of another width.
     pub fn layer_probabilities(&self, image: &ImageFeatures, text: &TextPair) -> Result<Tensor<4>> {
-        Ok(sigmoid(self.upsampled(self.layers.logits(&self.squares(image)?, text)?, image)))
+        self.of_layers(&self.squares(image)?, image, text)
+    }
+
+    /// [`layer_probabilities`](Self::layer_probabilities) of an image whose squares are known.
+    fn of_layers(&self, squares: &ImageFeatures, image: &ImageFeatures, text: &TextPair) -> Result<Tensor<4>> {
+        Ok(sigmoid(self.upsampled(self.layers.logits(squares, text)?, image)))
     }
 
     fn text_map(&self, image: &ImageFeatures, text: &TextPair) -> Result<Tensor<4>> {
         let squares = self.squares(image)?;
-        let alone = sigmoid(self.upsampled(self.layers.logits(&squares, text)?, image)).mean_dim(1);
+        let alone = self.of_layers(&squares, image, text)?.mean_dim(1);
         let context = sigmoid(self.upsampled(self.context.logits(&squares)?, image) / TEMPERATURE);
         Ok((alone + context) / 2.0)
     }
