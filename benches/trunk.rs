@@ -4,7 +4,7 @@
 use std::{hint::black_box, path::Path};
 
 use anomalygpt::{
-    encoder::efficientnet::{EfficientNet, EfficientNetConfig},
+    encoder::efficientnet::{EfficientNet, EfficientNetConfig, SIZE},
     weights::StateDict,
 };
 use burn::tensor::{Device, Tensor};
@@ -17,8 +17,9 @@ fn trunk(criterion: &mut Criterion) {
     let config = EfficientNetConfig::lite0();
     let own = EfficientNet::from_state(&config, &state, &device).unwrap();
     let burn = EfficientNet::portable(&config, &state, &device).unwrap();
-    let images = |count: usize| Tensor::<1, burn::tensor::Int>::arange(0..(count * 3 * 288 * 288) as i64, &device).float().sin();
-    let images = |count: usize| images(count).reshape([count, 3, 288, 288]);
+    let side = SIZE as usize;
+    let images = |count: usize| Tensor::<1, burn::tensor::Int>::arange(0..(count * 3 * side * side) as i64, &device).float().sin();
+    let images = |count: usize| images(count).reshape([count, 3, side, side]);
     let [one, eight] = [images(1), images(8)];
     let read = |taps: Vec<Tensor<4>>| taps.into_iter().map(|tap| tap.into_data()).collect::<Vec<_>>();
 

@@ -14,7 +14,7 @@ use anomalygpt::{
     AnomalyGpt, Error, Place, Result, Verdict,
     decoder::{Decoder, Localization, MemoryBankOptions, Reference},
     default_device,
-    encoder::{Encoder, ImageFeatures},
+    encoder::{Encoder, ImageFeatures, efficientnet::SIZE},
     llm::{GenerateOptions, Llm, Segment},
     preprocess::Preprocess,
     pretrained::{Mini, sample},
@@ -22,7 +22,7 @@ use anomalygpt::{
 use burn::tensor::Tensor;
 use image::{DynamicImage, RgbImage};
 
-/// Pixels between where an image was changed and where its features were, in the mean; 1.9 more if it were not made up for. Single taps
+/// Pixels between where an image was changed and where its features were, in the mean; 2.5 more if it were not made up for. Single taps
 /// differ by up to 1.6 on the sample, whose grain lies across.
 const DISPLACEMENT: f64 = 0.6;
 
@@ -55,7 +55,7 @@ fn positions(features: &ImageFeatures) -> Vec<(Vec<f32>, usize)> {
     tokens.chain(fine).map(|(tokens, columns)| (tokens.into_data().try_to_vec().unwrap(), columns)).collect()
 }
 
-/// Where features changed, in pixels of an image of 288x288.
+/// Where features changed, in the encoder's pixels.
 fn changed([before, after]: [&[f32]; 2], columns: usize) -> [f64; 2] {
     let width = before.len() / (columns * columns);
     let distance = |(before, after): (&[f32], &[f32])| before.iter().zip(after).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>();
@@ -65,12 +65,12 @@ fn changed([before, after]: [&[f32]; 2], columns: usize) -> [f64; 2] {
         let weight = (distance - least).max(0.0);
         [sum + weight, x + weight * (at % columns) as f64, y + weight * (at / columns) as f64]
     });
-    [x, y].map(|weighted| (weighted / sum + 0.5) * 288.0 / columns as f64)
+    [x, y].map(|weighted| (weighted / sum + 0.5) * f64::from(SIZE) / columns as f64)
 }
 
 #[test]
 fn features_lie_where_what_they_see_lies() {
-    let image = sample().unwrap().resize_exact(288, 288, image::imageops::FilterType::Triangle).to_rgb8();
+    let image = sample().unwrap().resize_exact(SIZE, SIZE, image::imageops::FilterType::Triangle).to_rgb8();
     let features = |image: &RgbImage| positions(&model().see(&DynamicImage::ImageRgb8(image.clone())).unwrap().features);
     let before = features(&image);
     let mut displacements = vec![[0.0; 2]; before.len()];
