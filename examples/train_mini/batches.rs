@@ -20,7 +20,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{
     disturb,
-    maps::{Maps, View},
+    maps::{Maps, Slide, View},
     pool::{self, Pool},
     symmetry::Symmetry,
     vocabulary,
@@ -39,6 +39,10 @@ const STANDARD: f64 = 0.6;
 const PRESENCE: f64 = 0.6;
 /// Most that is added to an embedding's values, in their standard deviations: the map, not the product, tells what is wrong.
 const EMBEDDING_NOISE: f32 = 1.0;
+/// How often a map is moved along an axis until an anomaly lies where two rows or columns of places meet, and how near to that: few lie
+/// there by themselves, and it is where a place is hard to tell.
+const AT_BORDERS: f64 = 0.25;
+const NEAR_BORDERS: Range<f32> = -0.03..0.03;
 /// How often a map is shifted, and by how much: what a map means must hold for any product, not only for those that are drawn.
 const SHIFTED: f64 = 0.5;
 const SHIFTS: Range<f32> = -4.0..4.0;
@@ -94,7 +98,7 @@ pub fn answers(maps: &Maps, number: usize, tokenizer: &Tokenizer, device: &Devic
         index: rng.random_range(0..maps.items.len()) | usize::from(rng.random_bool(TURNED)),
         normals: rng.random(),
         symmetry: Symmetry::any(&mut rng),
-        slide: rng.random(),
+        slide: [(); 2].map(|()| slide(&mut rng)),
         shift: if rng.random_bool(SHIFTED) { rng.random_range(SHIFTS) } else { 0.0 },
     };
     let views: Vec<View> = (0..TALKS).map(view).collect();
@@ -114,6 +118,15 @@ pub fn answers(maps: &Maps, number: usize, tokenizer: &Tokenizer, device: &Devic
         map: Some(maps.tensor(seen, device)),
         answers: Some(Answers { places: Tensor::from_data(TensorData::new(holds, [TALKS, Place::ALL.len()]), device), dialogues }),
     })
+}
+
+/// How far a map is moved along one axis.
+fn slide(rng: &mut ChaCha8Rng) -> Slide {
+    if rng.random_bool(AT_BORDERS) {
+        Slide::To(f32::from(rng.random_range(1..=2u8)) / 3.0 + rng.random_range(NEAR_BORDERS))
+    } else {
+        Slide::Share(rng.random())
+    }
 }
 
 /// A name that no line has: that of an unknown object, a word, or two words, of which one or both may be lines' names.

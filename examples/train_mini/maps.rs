@@ -46,11 +46,19 @@ pub struct View {
     pub normals: bool,
     /// How the map is turned.
     pub symmetry: Symmetry,
-    /// How far the map is then moved across and down, as a share of the way that leaves all anomalies in it: where they were drawn is
-    /// too little to tell where the cells of places end.
-    pub slide: [f32; 2],
+    /// How far the map is then moved across and down: where anomalies were drawn is too little to tell where the cells of places end.
+    pub slide: [Slide; 2],
     /// What is added to the logits of its values; if it is much, all that the map shows is anomalous, and nothing else.
     pub shift: f32,
+}
+
+/// How far a map is moved along an axis, no further than leaves all anomalies in it.
+#[derive(Clone, Copy, Debug)]
+pub enum Slide {
+    /// This share of the way that there is.
+    Share(f32),
+    /// So far that the first anomaly's centroid lies there, in shares of the side.
+    To(f32),
 }
 
 /// Images, and the side of their maps, which are square as the images are.
@@ -129,11 +137,15 @@ impl Maps {
         Ok([drawn.iter().filter_map(shown).collect(), others.collect()])
     }
 
-    /// Cells that a map is moved by, across and down: `shares` of the way that there is for its anomalies.
-    fn offset(&self, anomalies: &[Bounds], shares: [f32; 2]) -> [isize; 2] {
+    /// Cells that a map is moved by, across and down.
+    fn offset(&self, anomalies: &[Bounds], slide: [Slide; 2]) -> [isize; 2] {
         [0, 1].map(|axis| {
             let [least, most] = bounds::room(anomalies, axis);
-            ((least + (most - least) * shares[axis]) * self.side as f32) as isize
+            let offset = match slide[axis] {
+                Slide::Share(share) => least + (most - least) * share,
+                Slide::To(place) => (place - anomalies.first().map_or(place, |anomaly| anomaly.center[axis])).max(least).min(most),
+            };
+            (offset * self.side as f32) as isize
         })
     }
 
@@ -174,6 +186,15 @@ fn kept(localization: &Localization) -> anomalygpt::Result<Vec<f16>> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_centroid_comes_to_lie_where_it_is_wanted_unless_that_leads_out_of_the_image() {
+        let maps = Maps { items: Vec::new(), side: 100 };
+        let drawn = [Bounds::of([20, 50, 10, 40], [24.0, 70.0], 100)];
+        assert_eq!(maps.offset(&drawn, [Slide::To(0.665), Slide::Share(1.0)]), [42, 10]);
+        assert_eq!(maps.offset(&drawn, [Slide::To(0.015), Slide::To(0.945)]), [-20, 10]);
+        assert_eq!(maps.offset(&[], [Slide::To(0.3), Slide::Share(0.5)]), [0, 0]);
+    }
 
     #[test]
     fn an_anomaly_in_parts_is_told_once_and_one_that_does_not_show_is_not_told() {
