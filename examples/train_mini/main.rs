@@ -127,7 +127,7 @@ impl Plan {
         let lines = [lines::drawn(0..STYLES), lines::photographed(0..STYLES)?].concat();
         let other_lines = lines::drawn(STYLES..STYLES + 2);
         let Arguments { decoder_steps, context_steps, steps, held_back, .. } = *arguments;
-        Ok(Self { lines, other_lines, images: 48, maps: 12, held_back, decoder_steps, context_steps, steps })
+        Ok(Self { lines, other_lines, images: 40, maps: 12, held_back, decoder_steps, context_steps, steps })
     }
 }
 

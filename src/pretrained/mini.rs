@@ -44,10 +44,12 @@ const FINE_WIDTHS: [usize; 1] = [40];
 const MAP_SHARES: [f32; 4] = [1.0, 1.0, 6.0, 1.0];
 /// Patches whose mean is compared with normal images, each way: more of a region than texts are compared with.
 const NEIGHBOURHOOD: usize = 5;
+/// Side of the squares of patches that are compared with normal images as one: 24 pixels, between the strides of the coarser taps.
+const COMPARED: usize = 3;
 /// Share of the text map in a map against normal images.
 const TEXT_WEIGHT: f32 = 0.1;
 /// What is added to it where the text finds nothing in the normal images.
-const TEXT_TRUST: f32 = 1.5;
+const TEXT_TRUST: f32 = 3.0;
 /// Side of the squares of patches that are compared with texts as one: the finest tap has a value for each.
 const COARSENESS: usize = 2;
 /// Values of the map a square, each way: half of its 16 pixels, as the map is interpolated between squares anyway.
@@ -120,6 +122,7 @@ impl Mini {
     pub fn builder(self) -> AnomalyGptBuilder<EfficientNetEncoder, ContextDecoder, ConvPromptLearner, Llama> {
         let normals = MemoryBankOptions {
             neighbourhood: NEIGHBOURHOOD,
+            coarseness: COMPARED,
             text_weight: TEXT_WEIGHT,
             text_trust: TEXT_TRUST,
             map_shares: MAP_SHARES.into(),

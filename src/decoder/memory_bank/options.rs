@@ -23,7 +23,7 @@ pub struct MemoryBankOptions {
     /// Share of the text map that is added to the raw map by [`MemoryBank::with_text`](super::MemoryBank::with_text), at least 0.
     pub text_weight: f32,
     /// What is added to [`text_weight`](Self::text_weight) where the text finds nothing in the normal images, at least 0. It falls off,
-    /// as a Gaussian does (1/e at 0.07), with the mean over them of the text map's value in its highest compared square.
+    /// as a Gaussian does (1/e at 0.06), with the mean over them of the text map's value in its highest compared square.
     pub text_trust: f32,
     /// Share, in `[0, 1]`, of a row's distance to the nearest row of another normal image that is forgiven the patches which
     /// match it: what differs between normal images is no anomaly. 0 for none; without effect for a single image. It forms the

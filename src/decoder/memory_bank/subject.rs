@@ -18,7 +18,7 @@ const LEAST_NORM: f32 = 1e-8;
 
 /// Mean of the text map's highest values in normal images, at which trust in it has fallen to 1/e: what the embedded decoder says of
 /// drawn parts is mostly below, of photographed magnetic tiles mostly far above.
-const DOUBT: f32 = 0.07;
+const DOUBT: f32 = 0.06;
 
 /// What the text says of an image's batch.
 pub(super) struct Heard {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Side in pixels that images are fitted to unless told otherwise.
-pub const SIZE: u32 = 288;
+pub const SIZE: u32 = 384;
 
 /// Pixels of an image a patch of the grid, across and down.
 pub const PATCH: usize = 8;
@@ -23,7 +23,7 @@ const MULTIPLE: u32 = 32;
 
 /// An [`EfficientNet`] for images and a [`TextTower`] for sentences.
 ///
-/// All taps but the fine ones are brought onto one grid of 8x8 pixels, 36x36 at the default size: finer ones are averaged, coarser
+/// All taps but the fine ones are brought onto one grid of 8x8 pixels, 48x48 at the default size: finer ones are averaged, coarser
 /// ones interpolated, and both moved to where what they see lies. The embedding is the mean of the last tap over all positions.
 #[derive(Clone, Debug)]
 pub struct EfficientNetEncoder {
@@ -34,7 +34,7 @@ pub struct EfficientNetEncoder {
 }
 
 impl EfficientNetEncoder {
-    /// An encoder for images of about 288x288 pixels.
+    /// An encoder for images of about 384x384 pixels.
     pub fn new(trunk: EfficientNet, text: TextTower, tokenizer: Tokenizer) -> Self {
         Self { trunk: Arc::new(trunk), text, tokenizer, size: SIZE }
     }

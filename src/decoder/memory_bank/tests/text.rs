@@ -45,8 +45,8 @@ fn a_text_that_finds_nothing_in_normal_images_counts_more() {
         weight
     };
     assert!((added([0.0; 3]) - 0.8).abs() < ROUNDING);
-    assert!((added([0.01, 0.02, 0.075]) - 0.2 - 0.6 * (-0.25f32).exp()).abs() < ROUNDING);
-    assert!((added([0.03, 0.06, 0.12]) - 0.2 - 0.6 * (-1.0f32).exp()).abs() < ROUNDING);
+    assert!((added([0.01, 0.02, 0.06]) - 0.2 - 0.6 * (-0.25f32).exp()).abs() < ROUNDING);
+    assert!((added([0.03, 0.06, 0.09]) - 0.2 - 0.6 * (-1.0f32).exp()).abs() < ROUNDING);
     assert!((added([0.9, 0.0, 0.0]) - 0.2).abs() < 1e-4);
 }
 
