@@ -44,7 +44,7 @@ const FINE_WIDTHS: [usize; 1] = [40];
 const MAP_SHARES: [f32; 4] = [1.0, 1.0, 6.0, 1.0];
 /// Patches whose mean is compared with normal images, each way: more of a region than texts are compared with.
 const NEIGHBOURHOOD: usize = 5;
-/// Side of the squares of patches that are compared with normal images as one: 24 pixels, between the strides of the coarser taps.
+/// Side of the squares of patches that are compared with normal images as one: 24 pixels, between the strides of the taps.
 const COMPARED: usize = 3;
 /// Share of the text map in a map against normal images.
 const TEXT_WEIGHT: f32 = 0.1;

@@ -72,8 +72,8 @@ impl EfficientNetConfig {
             (3, 6, 320, 1, 1),
         ];
         let stages = stages.map(|(kernel, expansion, width, blocks, stride)| Stage { kernel, expansion, width, blocks, stride });
-        // At strides 16 and 32, by where the maps of simulated anomalies lie: a little more than by the features alone, which
-        // tests/pipeline.rs looks at. Next to none at stride 8.
+        // At strides 16 and 32, by where the maps of simulated anomalies lie; by the features alone, which tests/pipeline.rs looks at, it
+        // is half a pixel less. Next to none at stride 8.
         Self { stem: 32, stages: stages.into(), taps: vec![4, 8, 10, 11, 14], fine: 1, displacement: 2.5 }
     }
 
