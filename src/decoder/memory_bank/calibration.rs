@@ -26,9 +26,11 @@ const NEAR: usize = 2;
 const LEAST_TEXT: f32 = 0.1;
 
 /// Least score at which an anomaly starts, so that identical normal images don't make noise one.
-const LEAST_SCORE: f32 = 0.02;
+pub(super) const LEAST_SCORE: f32 = 0.02;
 
-/// Settings of the calibrated map, `sigmoid(sharpness * (z - 1))`. `z` is 0 at the normal images' `low` quantile of raw values, and
+/// Settings of the calibrated map: of `x = sharpness * (z - 1)` it is `sigmoid(x)` up to the border, `x = 0`, and
+/// `(1 + x) / (2 + x)` above, which is as steep there but does not saturate: the shape of what is strongly anomalous stays to be seen.
+/// `z` is 0 at the normal images' `low` quantile of raw values, and
 /// grows evenly up to the map's peak, where it is the image's score, not divided for the text's weight, as a multiple of
 /// the border: a peak above 0.5 is a score above it.
 /// Below `low`, `z` has one slope for all images; what is not at the peak moves against its height a little
@@ -113,7 +115,9 @@ impl Calibration {
         // Never so much that the peak would not stay the highest.
         let against = (height.clone() - 1.0).max_pair(-height.clone()) * self.contrast;
         let z = height * above.clone().clamp_min(0.0) + below - against * (1.0f32 - above).clamp(0.0, 1.0);
-        sigmoid((z - 1.0) * self.sharpness)
+        let logits = (z - 1.0) * self.sharpness;
+        let over = logits.clone().clamp_min(0.0);
+        sigmoid(logits.clamp_max(0.0)) + over.clone() / ((over + 2.0) * 2.0)
     }
 }
 
@@ -208,8 +212,22 @@ fn within_itself(bank: &MemoryBank, image: &Subject) -> Tensor<1> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_map_is_as_steep_on_both_sides_of_the_border_and_far_above_it_still_rises() {
+        let calibration = Calibration { low: 0.0, high: 1.0, score: 1.0, contrast: 0.0, sharpness: 5.0 };
+        let at = |multiples: [f32; 5]| {
+            let raw = Tensor::<1>::from_data(multiples, &Default::default()).reshape([1, 1, 1, 5]);
+            let peak = raw.clone().flatten::<1>(0, 3).max();
+            calibration.apply(raw, peak).into_data().try_to_vec::<f32>().unwrap()
+        };
+        let map = at([0.99, 1.0, 1.01, 4.0, 8.0]);
+        assert!((map[1] - 0.5).abs() < 1e-6 && ((map[2] - map[1]) / (map[1] - map[0]) - 1.0).abs() < 0.1, "{map:?}");
+        assert!((map[3] - 16.0 / 17.0).abs() < 1e-6 && (map[4] - 36.0 / 37.0).abs() < 1e-6, "{map:?}");
+    }
 
     #[test]
     fn a_raised_border_is_as_much_higher_on_the_map_as_for_the_score() {

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use proptest::prelude::*;
 
-use super::*;
+use super::{calibration::LEAST_SCORE, *};
 
 mod text;
 
@@ -35,7 +35,14 @@ fn only(calibration: CalibrationOptions) -> MemoryBankOptions {
 
 /// The calibrated value of a multiple of normal images' scores.
 fn calibrated(multiple: f32) -> f32 {
-    1.0 / (1.0 + (-CalibrationOptions::default().sharpness * (multiple - 1.0)).exp())
+    let over = CalibrationOptions::default().sharpness * (multiple - 1.0);
+    if over > 0.0 { (1.0 + over) / (2.0 + over) } else { 1.0 / (1.0 + (-over).exp()) }
+}
+
+/// The multiple of a calibrated value.
+fn multiple(value: f32) -> f32 {
+    let over = if value > 0.5 { (2.0 * value - 1.0) / (1.0 - value) } else { (value / (1.0 - value)).ln() };
+    over / CalibrationOptions::default().sharpness + 1.0
 }
 
 #[test]
@@ -186,7 +193,8 @@ fn an_image_is_calibrated_without_its_own_views() {
     let unknown = values(bank.localize(&pointing(2), [3, 3]).unwrap().map);
     assert!((map[0] - calibrated(0.0)).abs() < 1e-6 && (unknown[0] - calibrated(1.0)).abs() < 1e-6, "{map:?} {unknown:?}");
     let alike = MemoryBank::new(&[vec![pointing(0)], vec![pointing(0)]], &[], only(CalibrationOptions::default())).unwrap();
-    assert!(values(alike.localize(&pointing(2), [3, 3]).unwrap().map)[0] > 0.999);
+    let unlike = values(alike.localize(&pointing(2), [3, 3]).unwrap().map);
+    assert!((unlike[0] - calibrated(1.0 / LEAST_SCORE)).abs() < 1e-5, "{unlike:?}");
 }
 
 #[test]
@@ -209,7 +217,7 @@ fn one_image_is_calibrated_by_probes_or_within_itself() {
         let bank = MemoryBank::new(&[vec![pointing(0)]], probes, options.clone()).unwrap();
         values(bank.localize(&pointing(2), [3, 3]).unwrap().map)[0]
     };
-    assert!(at_one(&[pointing(0)]) > 0.999, "the probe says that normal patches match");
+    assert!((at_one(&[pointing(0)]) - calibrated(1.0 / LEAST_SCORE)).abs() < 1e-5, "the probe says that normal patches match");
     // The probe is as far as the query, and good parts may differ more than probes do.
     let expected = calibrated(1.0 / options.calibration.as_ref().unwrap().spread_of_parts);
     assert!((at_one(&[pointing(1)]) - expected).abs() < 1e-6 && expected < 0.3, "the probe says that normal patches don't match");
@@ -222,7 +230,8 @@ fn one_image_is_calibrated_by_probes_or_within_itself() {
         embedding: Tensor::zeros([1, 3], &device),
     };
     let bank = MemoryBank::new(&[vec![flat]], &[], options).unwrap();
-    assert!(values(bank.localize(&pointing(2), [3, 3]).unwrap().map)[0] > 0.999);
+    let (unlike, distance) = (values(bank.localize(&pointing(2), [3, 3]).unwrap().map), 1.0 - 8f32.sqrt().recip());
+    assert!((unlike[0] - calibrated(distance / LEAST_SCORE)).abs() < 1e-5, "{unlike:?}");
 }
 
 #[test]
@@ -267,8 +276,7 @@ fn what_is_ordinary_is_on_one_scale_whatever_the_score() {
     let bank = bank(&normals, only(CalibrationOptions::default()));
     let slope_at_the_bottom = |query: ImageFeatures| {
         let found = bank.localize(&query, [4, 4]).unwrap();
-        let logit = |value: f32| (value / (1.0 - value)).ln();
-        let mut pixels: Vec<(f32, f32)> = values(found.raw).into_iter().zip(values(found.map).into_iter().map(logit)).collect();
+        let mut pixels: Vec<(f32, f32)> = values(found.raw).into_iter().zip(values(found.map).into_iter().map(multiple)).collect();
         pixels.sort_by(|left, right| left.0.total_cmp(&right.0));
         (pixels[1].1 - pixels[0].1) / (pixels[1].0 - pixels[0].0)
     };
@@ -283,10 +291,7 @@ fn what_is_ordinary_moves_against_the_peak() {
     let localized = |contrast| {
         let bank = bank(&normals, only(CalibrationOptions { contrast, ..CalibrationOptions::default() }));
         let found = bank.localize(&query, [4, 4]).unwrap();
-        values(found.map)
-            .into_iter()
-            .map(|value| (value / (1.0 - value)).ln() / CalibrationOptions::default().sharpness + 1.0)
-            .collect::<Vec<_>>()
+        values(found.map).into_iter().map(multiple).collect::<Vec<_>>()
     };
     let (with, without) = (localized(contrast), localized(0.0));
     let lowest = |map: &[f32]| map.iter().copied().fold(f32::INFINITY, f32::min);
