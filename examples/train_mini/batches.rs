@@ -20,7 +20,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{
     disturb,
-    maps::{Maps, Slide, View},
+    maps::{Maps, Slide, View, Zoom},
     pool::{self, Pool},
     symmetry::Symmetry,
     vocabulary,
@@ -39,9 +39,11 @@ const STANDARD: f64 = 0.6;
 const PRESENCE: f64 = 0.6;
 /// Most that is added to an embedding's values, in their standard deviations: the map, not the product, tells what is wrong.
 const EMBEDDING_NOISE: f32 = 1.0;
+/// How often a map is seen larger along an axis.
+const ZOOMED: f64 = 0.35;
 /// How often a map is moved along an axis until an anomaly lies where two rows or columns of places meet, and how near to that: few lie
 /// there by themselves, and it is where a place is hard to tell.
-const AT_BORDERS: f64 = 0.25;
+const AT_BORDERS: f64 = 0.4;
 const NEAR_BORDERS: Range<f32> = -0.03..0.03;
 /// How often a map is shifted, and by how much: what a map means must hold for any product, not only for those that are drawn.
 const SHIFTED: f64 = 0.5;
@@ -98,6 +100,7 @@ pub fn answers(maps: &Maps, number: usize, tokenizer: &Tokenizer, device: &Devic
         index: rng.random_range(0..maps.items.len()) | usize::from(rng.random_bool(TURNED)),
         normals: rng.random(),
         symmetry: Symmetry::any(&mut rng),
+        zoom: [(); 2].map(|()| zoom(&mut rng)),
         slide: [(); 2].map(|()| slide(&mut rng)),
         shift: if rng.random_bool(SHIFTED) { rng.random_range(SHIFTS) } else { 0.0 },
     };
@@ -118,6 +121,12 @@ pub fn answers(maps: &Maps, number: usize, tokenizer: &Tokenizer, device: &Devic
         map: Some(maps.tensor(seen, device)),
         answers: Some(Answers { places: Tensor::from_data(TensorData::new(holds, [TALKS, Place::ALL.len()]), device), dialogues }),
     })
+}
+
+/// What part of a map is seen along one axis.
+fn zoom(rng: &mut ChaCha8Rng) -> Zoom {
+    let narrowness = if rng.random_bool(ZOOMED) { rng.random() } else { 0.0 };
+    Zoom { narrowness, share: rng.random() }
 }
 
 /// How far a map is moved along one axis.

@@ -70,13 +70,13 @@ struct Arguments {
     #[arg(long, default_value_t = 4000)]
     decoder_steps: usize,
     /// Optimizer steps of the decoder's context.
-    #[arg(long, default_value_t = 4200)]
+    #[arg(long, default_value_t = 6300)]
     context_steps: usize,
     /// Take the decoder and its text tower from this file, such as the folder's decoder.safetensors, and train the rest alone.
     #[arg(long, value_name = "STAGES")]
     decoder: Option<PathBuf>,
     /// Optimizer steps of the prompt learner and the language model.
-    #[arg(long, default_value_t = 5000)]
+    #[arg(long, default_value_t = 6000)]
     steps: usize,
     /// Train nothing, and measure the model that is embedded.
     #[arg(long)]
@@ -127,7 +127,7 @@ impl Plan {
         let lines = [lines::drawn(0..STYLES), lines::photographed(0..STYLES)?].concat();
         let other_lines = lines::drawn(STYLES..STYLES + 2);
         let Arguments { decoder_steps, context_steps, steps, held_back, .. } = *arguments;
-        Ok(Self { lines, other_lines, images: 40, maps: 12, held_back, decoder_steps, context_steps, steps })
+        Ok(Self { lines, other_lines, images: 40, maps: 16, held_back, decoder_steps, context_steps, steps })
     }
 }
 

@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use rayon::prelude::*;
 
 use crate::{
-    bounds::{self, Bounds},
+    bounds::{self, Bounds, Window},
     images::{self, Drawn},
     lines::Line,
     pool::{self, host},
@@ -19,7 +19,7 @@ use crate::{
 /// Marks generators that draw these images.
 const PURPOSE: u64 = 4;
 /// Images of a line that are compared with the same normal images.
-const IMAGES_PER_BANK: usize = 12;
+const IMAGES_PER_BANK: usize = 16;
 /// How far a map is shifted at the most for what was drawn, and nothing else, to be anomalous.
 const SLIGHT: f32 = 1.0;
 /// Most regions that a map is taken to show, the strongest.
@@ -46,10 +46,22 @@ pub struct View {
     pub normals: bool,
     /// How the map is turned.
     pub symmetry: Symmetry,
-    /// How far the map is then moved across and down: where anomalies were drawn is too little to tell where the cells of places end.
+    /// What part of it is then seen, across and down: few of those that are drawn are large, and those are hard to tell as one.
+    pub zoom: [Zoom; 2],
+    /// How far that is then moved across and down: where anomalies were drawn is too little to tell where the cells of places end.
     pub slide: [Slide; 2],
     /// What is added to the logits of its values; if it is much, all that the map shows is anomalous, and nothing else.
     pub shift: f32,
+}
+
+/// What part of an axis of a map is seen, none smaller than leaves all anomalies in it: its
+/// [narrowness and share](Window::around).
+#[derive(Clone, Copy, Debug)]
+pub struct Zoom {
+    /// How small it is, in `[0, 1]`.
+    pub narrowness: f32,
+    /// Which part of that size, in `[0, 1]`.
+    pub share: f32,
 }
 
 /// How far a map is moved along an axis, no further than leaves all anomalies in it.
@@ -100,10 +112,13 @@ impl Maps {
     /// None for maps that [`fill`](Self::fill) made.
     pub fn seen(&self, view: &View) -> anomalygpt::Result<(Vec<f32>, Vec<Place>)> {
         let item = &self.items[view.index];
-        let map = view.symmetry.moved(&item.maps[usize::from(view.normals)], 1);
+        let map: Vec<f32> = view.symmetry.moved(&item.maps[usize::from(view.normals)], 1).into_iter().map(f16::to_f32).collect();
         let anomalies: Vec<Bounds> = item.anomalies.iter().map(|&anomaly| view.symmetry.bounds(anomaly)).collect();
+        let windows = [0, 1].map(|axis| Window::around(&anomalies, axis, view.zoom[axis].narrowness, view.zoom[axis].share));
+        let anomalies: Vec<Bounds> = anomalies.into_iter().map(|anomaly| anomaly.zoomed(windows)).collect();
         let cells = self.offset(&anomalies, view.slide);
-        let map: Vec<f32> = bounds::slid(&map, cells).into_iter().map(|value| shifted(value.to_f32(), view.shift)).collect();
+        let map = bounds::slid(&bounds::zoomed(&map, windows), cells);
+        let map: Vec<f32> = map.into_iter().map(|value| shifted(value, view.shift)).collect();
         let offset = cells.map(|cells| cells as f32 / self.side as f32);
         let drawn: Vec<Bounds> = anomalies.into_iter().map(|anomaly| anomaly.slid(offset)).collect();
         let [shown, others] = self.visible(&map, &drawn)?;
