@@ -66,8 +66,8 @@ impl Window {
     /// A window that holds all bounds, with some room. Of `narrowness` 0 it is the whole axis, of 1 the smallest; `share` tells which of
     /// those that are as long.
     pub fn around(all: &[Bounds], axis: usize, narrowness: f32, share: f32) -> Self {
-        let low = all.iter().map(|bounds| bounds.low[axis]).fold(1.0, f32::min);
-        let high = all.iter().map(|bounds| bounds.high[axis]).fold(0.0, f32::max);
+        // Any window holds all there is of nothing.
+        let [low, high] = extent(all, axis).unwrap_or([1.0, 0.0]);
         let length = ((high - low) * ROOM).clamp(SHORTEST, 1.0).powf(narrowness);
         let (first, last) = ((high - length).max(0.0), low.min(1.0 - length));
         Self { start: first + (last - first) * share, length }
@@ -82,11 +82,16 @@ impl Window {
     }
 }
 
+/// From where to where bounds reach along an axis.
+fn extent(all: &[Bounds], axis: usize) -> Option<[f32; 2]> {
+    all.iter()
+        .map(|bounds| [bounds.low[axis], bounds.high[axis]])
+        .reduce(|[low, high], [other_low, other_high]| [low.min(other_low), high.max(other_high)])
+}
+
 /// The least and the largest offset along an axis that leaves all bounds inside the image.
 pub fn room(all: &[Bounds], axis: usize) -> [f32; 2] {
-    let least = all.iter().map(|bounds| bounds.low[axis]).reduce(f32::min).unwrap_or(0.5);
-    let most = all.iter().map(|bounds| bounds.high[axis]).reduce(f32::max).unwrap_or(0.5);
-    [-least, 1.0 - most]
+    extent(all, axis).map_or([-0.5, 0.5], |[low, high]| [-low, 1.0 - high])
 }
 
 /// Cells of a square, row by row, moved by so many cells across and down; what leaves at one side comes back at the other.

@@ -30,9 +30,9 @@ pub(super) const LEAST_SCORE: f32 = 0.02;
 
 /// Settings of the calibrated map: of `x = sharpness * (z - 1)` it is `sigmoid(x)` up to the border, `x = 0`, and
 /// `(1 + x) / (2 + x)` above, which is as steep there but does not saturate: the shape of what is strongly anomalous stays to be seen.
-/// `z` is 0 at the normal images' `low` quantile of raw values, and
-/// grows evenly up to the map's peak, where it is the image's score, not divided for the text's weight, as a multiple of
-/// the border: a peak above 0.5 is a score above it.
+///
+/// `z` is 0 at the normal images' `low` quantile of raw values, and grows evenly up to the map's peak, where it is the image's score,
+/// not divided for the text's weight, as a multiple of the border: a peak above 0.5 is a score above it.
 /// Below `low`, `z` has one slope for all images; what is not at the peak moves against its height a little
 /// ([`contrast`](Self::contrast)). Within an image it grows with the raw map, so ranks are kept.
 #[derive(Clone, Debug, PartialEq)]
