@@ -10,7 +10,7 @@ use program::{run, stderr, stdout};
 
 #[test]
 #[ignore = "takes minutes"]
-fn a_smoke_run_makes_a_model_and_measures_it_and_goes_on_where_it_was_broken_off() {
+fn a_smoke_run_measures_its_model_and_can_be_gone_on_with_from_any_part() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().to_str().unwrap();
     let whole = run("train_mini", ["--smoke", "--out", out]);
@@ -27,4 +27,9 @@ fn a_smoke_run_makes_a_model_and_measures_it_and_goes_on_where_it_was_broken_off
     let resumed = run("train_mini", ["--smoke", "--resume", "--out", out]);
     assert!(resumed.status.success(), "{}", stderr(&resumed));
     assert!(files.iter().zip(&made).all(|(file, made)| fs::read(file).unwrap() == *made));
+
+    let [parts, decoder] = [folder.path().join("parts"), folder.path().join("decoder.safetensors")];
+    let rest = run("train_mini", ["--smoke", "--out", parts.to_str().unwrap(), "--decoder", decoder.to_str().unwrap()]);
+    assert!(rest.status.success(), "{}", stderr(&rest));
+    assert!(fs::read(parts.join("stages.safetensors")).unwrap() == made[0], "a decoder that is given makes the same of the rest");
 }
